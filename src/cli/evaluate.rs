@@ -112,22 +112,6 @@ pub struct Drawn {
     pub of: usize,
 }
 
-/// Returns all [`images`], or a number of them, [drawn](crate::eval::drawn) evenly by class.
-pub fn drawn(
-    session: &Session,
-    loaded: &Loaded,
-    data: Option<&str>,
-    labels: &Labels,
-    count: Option<u32>,
-) -> Result<Drawn> {
-    let all = images(session, loaded, data, labels)?;
-    let places = eval::drawn(all.labels(), count.map_or(all.len(), |count| count as usize));
-    let images = places.iter().filter_map(|&at| all.image(at)).flatten().copied().collect();
-    let labels = places.iter().filter_map(|&at| all.labels().get(at)).copied().collect();
-    let test = Prepared::from_f32(all.channels(), all.side(), all.classes(), images, labels)?;
-    Ok(Drawn { test, places, of: all.len() })
-}
-
 /// Says which images are measured on.
 pub fn drawing(count: usize, of: usize) -> String {
     if count == of {
@@ -136,46 +120,68 @@ pub fn drawing(count: usize, of: usize) -> String {
     format!("{count} of {of}, drawn evenly by class, the same each time")
 }
 
-/// Loads the test images: the run's own, or the test part of the named data, or all of it where it is not divided; prints
-/// which it was. Labels are the network's classes. Err where they are not for this network.
+/// Loads all test images, as [`drawn`] does.
 pub fn images(
     session: &Session,
     loaded: &Loaded,
     data: Option<&str>,
     labels: &Labels,
 ) -> Result<Prepared> {
+    drawn(session, loaded, data, labels, None).map(|drawn| drawn.test)
+}
+
+/// Loads the test images: the run's own, or the test part of the named data, or all of it where it is not divided; prints
+/// which it was. Of `count` images, [drawn](crate::eval::drawn) evenly by class, no others are decoded. Labels are the network's
+/// classes. Err where they are not for this network.
+pub fn drawn(
+    session: &Session,
+    loaded: &Loaded,
+    data: Option<&str>,
+    labels: &Labels,
+    count: Option<u32>,
+) -> Result<Drawn> {
     let Loaded { config, model, side, .. } = loaded;
     let mut progress = session.progress();
     let map = labels.class_map()?;
     let named = data.unwrap_or(&config.data.train);
     let source = Source::parse(named)?;
+    let known = loaded.known_names().unwrap_or_default();
+    let network = Classes { names: &known, count: model.classes() };
+    let (mut places, mut of) = (Vec::new(), 0);
+    let mut choose = |images: Classes<'_>, labels: &[u32]| {
+        let classes = map.relabelling(images, network)?.labels;
+        let class = |label: &u32| classes.get(*label as usize).copied().unwrap_or(u32::MAX);
+        of = labels.len();
+        let labels: Vec<u32> = labels.iter().map(class).collect();
+        places = eval::drawn(&labels, count.map_or(of, |count| count as usize));
+        Ok(places.clone())
+    };
     let (test, names) = if data.is_none() && config.data.held_out > 0.0 && !source.is_divided()? {
         // All of them, where they can be prepared at once: `evaluate.images` is a number for the end of training.
         let mut config = config.clone();
         config.evaluate.images = Prepared::most(model.channels(), *side);
-        let Material { test, class_names, .. } = Material::load(&config)?;
-        let count = test.len();
-        progress.line(&format!("evaluating on {count} images of {named}, held out in training"));
-        (std::sync::Arc::unwrap_or_clone(test), class_names)
+        let found = Material::held_out(&config, &mut choose)?;
+        progress.line(&format!("evaluating on {of} images of {named}, held out in training"));
+        found
     } else {
         let size = [model.channels(), *side, model.classes()];
-        let found = source.evaluation(size, config.data.fit()?, config.data.max_bad)?;
+        let found =
+            source.evaluation_of(size, config.data.fit()?, config.data.max_bad, &mut choose)?;
         let part = match found.part.as_str() {
             "all" => "all, because the data is not divided into train and test".to_owned(),
             part => format!("its part {part}"),
         };
-        progress.line(&format!("evaluating on {} images of {named}: {part}", found.images.len()));
+        progress.line(&format!("evaluating on {of} images of {named}: {part}"));
         for note in &found.notes {
             progress.line(&format!("note: {note}"));
         }
         (found.images, found.class_names)
     };
-    let known = loaded.known_names().unwrap_or_default();
     let images = Classes { names: &names, count: test.classes() };
-    let network = Classes { names: &known, count: model.classes() };
     let Relabelling { labels, note } = map.relabelling(images, network)?;
     if let Some(note) = note {
         progress.line(&format!("note: {note}"));
     }
-    test.relabelled(&labels, model.classes())
+    let test = test.relabelled(&labels, model.classes())?;
+    Ok(Drawn { test, places, of })
 }

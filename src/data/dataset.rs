@@ -201,6 +201,18 @@ impl Dataset {
             .value()
     }
 
+    /// Returns the images at these places, in the order of the file.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn chosen(&self, places: &[usize]) -> Self {
+        let mut marks = vec![false; self.len()];
+        for &place in places {
+            if let Some(mark) = marks.get_mut(place) {
+                *mark = true;
+            }
+        }
+        self.select(&marks, true)
+    }
+
     fn image_len(&self) -> usize {
         self.channels as usize * self.height as usize * self.width as usize
     }

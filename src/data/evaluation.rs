@@ -1,6 +1,7 @@
 //! Reads the images that evaluation uses, as a network takes them: the test part, or all images where there is no such part.
 
 use super::class_folders::every_picture;
+use super::class_map::Classes;
 use super::dataset::{Dataset, Part};
 use super::fit::Fit;
 use super::labels::{not_judged, unusual};
@@ -8,6 +9,9 @@ use super::pictures::Pictures;
 use super::prepared::Prepared;
 use super::source::{Opened, Source};
 use crate::{Error, Result};
+
+/// Chooses images by the classes of all and the label of each: returns their places, in increasing order.
+pub(crate) type Choose<'a> = dyn FnMut(Classes<'_>, &[u32]) -> Result<Vec<usize>> + 'a;
 
 /// Images without labels: of one size in memory, or pictures of any size in files.
 #[derive(Clone, Debug)]
@@ -40,12 +44,26 @@ impl Source {
     ///
     /// # Errors
     /// The errors of [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.
-    pub fn evaluation(
+    pub fn evaluation(&self, size: [u32; 3], fit: Option<Fit>, max_bad: f64) -> Result<Evaluation> {
+        self.evaluation_of(size, fit, max_bad, &mut |_, labels| Ok((0..labels.len()).collect()))
+    }
+
+    /// Reads the images that [`Source::evaluation`] reads, and decodes and fits only those that `choose` takes of them.
+    ///
+    /// # Errors
+    /// The errors of [`Source::evaluation`], and those of `choose`.
+    pub(crate) fn evaluation_of(
         &self,
         [channels, side, classes]: [u32; 3],
         fit: Option<Fit>,
         max_bad: f64,
+        choose: &mut Choose<'_>,
     ) -> Result<Evaluation> {
+        let mut labels = Vec::new();
+        let mut choose = |classes: Classes<'_>, of: &[u32]| {
+            labels = of.to_vec();
+            choose(classes, of)
+        };
         let (opened, part) = match self.open(Part::Test)? {
             Some(found) => found,
             None => self.part(Part::Train)?,
@@ -63,7 +81,8 @@ impl Source {
                     );
                     return Err(refused(given));
                 }
-                (data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?, data.about)
+                let fit = fit.unwrap_or(Fit::Letterbox);
+                (data.prepared_of(side, fit, &mut choose)?, data.about)
             }
             Opened::Pictures(pictures) => {
                 let pictures = pictures.with_max_bad(max_bad);
@@ -71,12 +90,13 @@ impl Source {
                     return Err(refused(reason));
                 }
                 let fit = fit.unwrap_or(Fit::usual(channels));
-                (pictures.prepared([channels, side], fit)?, pictures.about())
+                let images = pictures.prepared_of([channels, side], fit, &mut choose)?;
+                (images, pictures.about())
             }
         };
         let mut notes = [about.notes.clone(), about.damaged.clone()].concat();
-        let known = images.classes().max(images.labels().iter().max().map_or(0, |label| label + 1));
-        notes.extend(unusual(images.labels(), known, &about));
+        let known = images.classes().max(labels.iter().max().map_or(0, |label| label + 1));
+        notes.extend(unusual(&labels, known, &about));
         Ok(Evaluation { images, class_names: about.class_names, part, notes })
     }
 
@@ -101,5 +121,53 @@ impl Source {
     /// The errors of [`Source::load`].
     pub fn is_divided(&self) -> Result<bool> {
         Ok(self.open(Part::Test)?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_chosen_is_decoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file =
+            |at: usize| folder.path().join(["cat", "dog"][at / 6]).join(format!("{at:02}.png"));
+        let whole = |at: usize| {
+            std::fs::create_dir_all(file(at).parent().unwrap()).unwrap();
+            image::RgbImage::from_pixel(8, 8, image::Rgb([20 * at as u8; 3]))
+                .save(file(at))
+                .unwrap();
+        };
+        let damage = |at: usize| std::fs::write(file(at), b"no picture").unwrap();
+        (0..12).for_each(whole);
+        let source = Source::parse(folder.path().to_str().unwrap()).unwrap();
+        let size = [3, 8, 2];
+        let all = source.evaluation(size, None, 0.0).unwrap().images;
+        let same = |found: &Prepared, places: &[usize]| {
+            assert_eq!(found.len(), places.len());
+            for (at, &place) in places.iter().enumerate() {
+                assert_eq!(found.image(at), all.image(place), "{place}");
+                assert_eq!(found.labels()[at], all.labels()[place], "{place}");
+            }
+        };
+
+        let places = [1, 4, 7, 9];
+        (0..12).filter(|at| !places.contains(at)).for_each(damage);
+        let found = source.evaluation_of(size, None, 0.0, &mut |classes, labels| {
+            assert_eq!((classes.names.len(), labels), (2, all.labels()));
+            Ok(places.to_vec())
+        });
+        same(&found.unwrap().images, &places);
+
+        // It is chosen again from those that are not known to be damaged.
+        (0..12).for_each(whole);
+        damage(10);
+        let found = source.evaluation_of(size, None, 1.0, &mut |_, labels| {
+            Ok((labels.len() - 4..labels.len()).collect())
+        });
+        let found = found.unwrap();
+        same(&found.images, &[7, 8, 9, 11]);
+        assert_eq!(found.notes.len(), 1, "the damaged one: {:?}", found.notes);
     }
 }

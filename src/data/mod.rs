@@ -82,6 +82,8 @@ pub use class_map::{ClassMap, Classes, Relabelling};
 pub use dataset::{Dataset, Part};
 #[cfg(not(target_arch = "wasm32"))]
 pub use decode::photograph;
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+pub(crate) use evaluation::Choose;
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluation::{Evaluation, Viewed};
 pub use fit::{Fit, fit_rgba};

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::about::About;
 use super::augment::Augment;
 use super::dataset::{Dataset, Part};
+#[cfg(feature = "cli")]
+use super::evaluation::Choose;
 use super::fit::Fit;
 use super::labels::not_taught;
 use super::pictures::Pictures;
@@ -108,26 +110,16 @@ impl Source {
     /// one class; `Mismatch` where more is to be kept back than there is.
     pub fn parts(&self, reading: Reading, split: Split) -> Result<Parts> {
         let side = reading.side;
-        let refused = |reason: Option<String>| {
-            reason.map_or(Ok(()), |reason| Err(Error::bad_file(self.to_string(), reason)))
-        };
-        let pictures = match self.part(Part::Train)?.0 {
+        let (opened, decoded_as) = self.training(reading)?;
+        let pictures = match opened {
             Opened::Data(data) => {
-                refused(not_taught(data.labels(), data.classes(), &data.about))?;
                 let own = || self.test_in_memory(reading, split);
-                return Parts::in_memory(data, own, &self.to_string(), reading, split);
+                let parts = Parts::in_memory(data, own, &self.to_string(), reading, split)?;
+                return Ok(Parts { fit: decoded_as.unwrap_or(parts.fit), ..parts });
             }
-            Opened::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
+            Opened::Pictures(pictures) => pictures,
         };
-        refused(not_taught(&pictures.labels(), pictures.classes(), &pictures.about()))?;
-        // What has been cropped or stretched is bytes again; means of squares are not, and are made anew each time.
         let fit = reading.fit.unwrap_or(Fit::Crop);
-        if !(pictures.is_large(side) || reading.whole || fit == Fit::Letterbox) {
-            let decoded = pictures.decoded(side, fit)?;
-            let own = || self.test_in_memory(reading, split);
-            let parts = Parts::in_memory(decoded, own, &self.to_string(), reading, split)?;
-            return Ok(Parts { fit, ..parts });
-        }
         let own = || {
             let own = self.open(Part::Test)?.map(|(own, _)| match own {
                 Opened::Pictures(own) => Ok(own.with_max_bad(reading.max_bad)),
@@ -151,6 +143,58 @@ impl Source {
             damaged: left_out(&[train.about(), test.about()]),
             train: LabelledImages::Pictures { pictures: train, channels: COLOURS, side, fit },
         })
+    }
+
+    /// Opens the training part. Pictures that are small enough are decoded, and were fitted in the way that is told with them.
+    fn training(&self, reading: Reading) -> Result<(Opened, Option<Fit>)> {
+        let refused = |reason: Option<String>| {
+            reason.map_or(Ok(()), |reason| Err(Error::bad_file(self.to_string(), reason)))
+        };
+        let pictures = match self.part(Part::Train)?.0 {
+            Opened::Data(data) => {
+                refused(not_taught(data.labels(), data.classes(), &data.about))?;
+                return Ok((Opened::Data(data), None));
+            }
+            Opened::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
+        };
+        refused(not_taught(&pictures.labels(), pictures.classes(), &pictures.about()))?;
+        // What has been cropped or stretched is bytes again; means of squares are not, and are made anew each time.
+        let fit = reading.fit.unwrap_or(Fit::Crop);
+        if pictures.is_large(reading.side) || reading.whole || fit == Fit::Letterbox {
+            return Ok((Opened::Pictures(pictures), None));
+        }
+        Ok((Opened::Data(pictures.decoded(reading.side, fit)?), Some(fit)))
+    }
+
+    /// Reads, of the training images that [`Source::parts`] makes the test images of data without a test part, those that `choose`
+    /// takes, and the names of their classes. Of pictures that stay on disk no others are decoded.
+    ///
+    /// # Errors
+    /// The errors of [`Source::parts`], and those of `choose`.
+    #[cfg(feature = "cli")]
+    pub(crate) fn held_out(
+        &self,
+        reading: Reading,
+        split: Split,
+        choose: &mut Choose<'_>,
+    ) -> Result<(Prepared, Vec<String>)> {
+        let (side, name) = (reading.side, self.to_string());
+        match self.training(reading)?.0 {
+            Opened::Data(data) => {
+                let by: Dividing<Dataset> = (Dataset::len, Dataset::split);
+                let (_, test, _) = divided(data, || Ok(None), &name, split, by)?;
+                let fit = reading.fit.unwrap_or(Fit::Letterbox);
+                Ok((test.prepared_of(side, fit, choose)?, test.class_names().to_vec()))
+            }
+            Opened::Pictures(pictures) => {
+                let by: Dividing<Pictures> = (Pictures::len, Pictures::split);
+                let (_, test, _) = divided(pictures, || Ok(None), &name, split, by)?;
+                let test = test.split(test.len().min(split.most_test), split.held_out.1)?.1;
+                let fit = reading.fit.unwrap_or(Fit::Crop);
+                let images = test.prepared_of([COLOURS, side], fit, choose)?;
+                Ok((images, test.class_names().to_vec()))
+            }
+        }
     }
 
     /// Returns the number of channels and of classes of the training part. Pictures are counted and not decoded; what is an array

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::about::About;
 use super::checksum::Checksum;
+use super::class_map::Classes;
 use super::dataset::{Dataset, MAX_SIDE, balanced, check_labels};
 use super::decode;
+use super::evaluation::Choose;
 use super::fit::Fit;
 use super::picture::Picture;
 use super::prepared::Prepared;
@@ -221,26 +223,41 @@ impl Pictures {
         Prepared::from_f32(channels, side, self.classes(), images, labels)
     }
 
-    /// Returns all sound pictures, fitted, one after the other, and their labels.
-    fn each(&self, [channels, side]: [u32; 2], fit: Fit) -> Result<(Vec<f32>, Vec<u32>)> {
-        if !(1..=MAX_SIDE).contains(&side) {
-            return Err(Error::mismatch(
-                "pictures",
-                format!("side {side}, to which they are fitted"),
-                format!("a side of 1 to {MAX_SIDE} pixels"),
-            ));
+    /// Decodes only those pictures that `choose` takes. It chooses among all that are not known to be damaged, and again where one of
+    /// its choice turns out to be so.
+    ///
+    /// # Errors
+    /// The errors of [`Pictures::prepared`], for the chosen ones, and those of `choose`.
+    pub(super) fn prepared_of(
+        &self,
+        size: [u32; 2],
+        fit: Fit,
+        choose: &mut Choose<'_>,
+    ) -> Result<Prepared> {
+        let classes = Classes { names: self.class_names(), count: self.classes() };
+        let mut decoded = BTreeMap::new();
+        loop {
+            let mut sound = self.numbers()?;
+            sound.retain(|number| !self.lock().contains_key(number));
+            let labels: Vec<u32> = sound.iter().map(|&number| self.all.label(number)).collect();
+            let places = choose(classes, &labels)?;
+            let chosen = || places.iter().filter_map(|&place| sound.get(place).copied());
+            let new: Vec<u32> = chosen().filter(|number| !decoded.contains_key(number)).collect();
+            if new.is_empty() {
+                let labels = chosen().map(|number| self.all.label(number)).collect();
+                let images = chosen().filter_map(|number| decoded.remove(&number)).flatten();
+                let [channels, side] = size;
+                return Prepared::from_f32(channels, side, classes.count, images.collect(), labels);
+            }
+            let squares = new.iter().zip(self.squares(&new, size, fit)?);
+            decoded.extend(squares.filter_map(|(&number, square)| Some((number, square?))));
         }
-        let numbers: Vec<u32> =
-            (0..self.len() as u32).map(|index| self.number(index)).collect::<Result<_>>()?;
-        let read = |&number: &u32| {
-            let square = self.all.read(number).and_then(|picture| {
-                let fitted = picture.fitted(channels, side, fit);
-                fitted.map_err(|error| self.all.described(number, &error))
-            });
-            square.map_err(|reason| drop(self.lock().insert(number, reason))).ok()
-        };
-        let squares = threads::map("decoding pictures", &numbers, |number| Ok(read(number)))?;
-        self.check_damage()?;
+    }
+
+    /// Returns all sound pictures, fitted, one after the other, and their labels.
+    fn each(&self, size: [u32; 2], fit: Fit) -> Result<(Vec<f32>, Vec<u32>)> {
+        let numbers = self.numbers()?;
+        let squares = self.squares(&numbers, size, fit)?;
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         for (number, square) in numbers.iter().zip(squares) {
             if let Some(square) = square {
@@ -251,13 +268,38 @@ impl Pictures {
         Ok((images, labels))
     }
 
+    /// Decodes the pictures of these numbers and fits them; none in the place of one that is damaged.
+    fn squares(
+        &self,
+        numbers: &[u32],
+        [channels, side]: [u32; 2],
+        fit: Fit,
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        if !(1..=MAX_SIDE).contains(&side) {
+            return Err(Error::mismatch(
+                "pictures",
+                format!("side {side}, to which they are fitted"),
+                format!("a side of 1 to {MAX_SIDE} pixels"),
+            ));
+        }
+        let read = |&number: &u32| {
+            let square = self.all.read(number).and_then(|picture| {
+                let fitted = picture.fitted(channels, side, fit);
+                fitted.map_err(|error| self.all.described(number, &error))
+            });
+            square.map_err(|reason| drop(self.lock().insert(number, reason))).ok()
+        };
+        let squares = threads::map("decoding pictures", numbers, |number| Ok(read(number)))?;
+        self.check_damage()?;
+        Ok(squares)
+    }
+
     /// Splits off `held_out` pictures, drawn evenly by class as `seed` says ([`Dataset::split`]). Returns (the others, held out).
     ///
     /// # Errors
     /// `Mismatch` where `held_out` is more than there are.
     pub fn split(&self, held_out: usize, seed: u64) -> Result<(Self, Self)> {
-        let numbers: Vec<u32> =
-            (0..self.len() as u32).map(|index| self.number(index)).collect::<Result<_>>()?;
+        let numbers = self.numbers()?;
         let labels: Vec<u32> = numbers.iter().map(|&number| self.all.label(number)).collect();
         let held = balanced(&labels, self.classes(), held_out, seed)?;
         let part = |wanted: bool| {
@@ -325,6 +367,10 @@ impl Pictures {
             Places::TinyImages { file: path, .. } => sum = file(sum, path)?,
         }
         Ok(sum.value())
+    }
+
+    fn numbers(&self) -> Result<Vec<u32>> {
+        (0..self.len() as u32).map(|index| self.number(index)).collect()
     }
 
     fn number(&self, index: u32) -> Result<u32> {

@@ -79,6 +79,22 @@ impl Dataset {
         Ok(Prepared::with_statistics(self.channels(), side, self.classes(), images, labels))
     }
 
+    /// Prepares, as [`Dataset::prepared_as`] does, only those images that `choose` takes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn prepared_of(
+        &self,
+        side: u32,
+        fit: Fit,
+        choose: &mut super::evaluation::Choose<'_>,
+    ) -> Result<Prepared> {
+        let classes =
+            super::class_map::Classes { names: self.class_names(), count: self.classes() };
+        match choose(classes, self.labels())? {
+            places if places.len() < self.len() => self.chosen(&places).prepared_as(side, fit),
+            _ => self.prepared_as(side, fit),
+        }
+    }
+
     /// Floating-point values of images that have the side already; none where bytes hold them, or they are to be resized, which
     /// is done in bytes.
     fn as_they_are(&self, side: u32) -> Option<Prepared> {

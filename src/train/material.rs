@@ -2,6 +2,8 @@
 
 use super::Config;
 use super::config::Data;
+#[cfg(feature = "cli")]
+use crate::data::Choose;
 use crate::data::{
     Augment, Classes, Dataset, Fit, Kept, LabelledImages, OodImages, Parts, Prepared, Reading,
     Source, Split,
@@ -80,20 +82,21 @@ impl Material {
         })
     }
 
+    /// Reads, of the images that were held out for tests of data without a test part, those that `choose` takes, and the names of
+    /// their classes.
+    #[cfg(feature = "cli")]
+    pub(crate) fn held_out(
+        config: &Config,
+        choose: &mut Choose<'_>,
+    ) -> Result<(Prepared, Vec<String>)> {
+        let (reading, split) = asked(config, config.pretrained()?.as_ref())?;
+        Source::parse(&config.data.train)?.held_out(reading, split, choose)
+    }
+
     fn new(config: &Config, parts: impl FnOnce(Reading, Split) -> Result<Parts>) -> Result<Self> {
-        let (data, seed) = (&config.data, config.seed);
-        let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
+        let data = &config.data;
         let pretrained = config.pretrained()?;
-        // Weights go on with images that come to their side as those did which they have seen.
-        let known = pretrained.as_ref().and_then(|known| known.checkpoint.metadata.fit.as_deref());
-        let fit =
-            data.fit()?.map_or_else(|| known.map(Fit::parse).transpose(), |fit| Ok(Some(fit)))?;
-        let reading = Reading::new(data.side, fit, data.max_bad, &augments);
-        let split = Split {
-            held_out: (Kept::from_number(data.held_out), seed),
-            validation: (config.validate.kept(), seed ^ VALIDATION),
-            most_test: config.evaluate.images as usize,
-        };
+        let (reading, split) = asked(config, pretrained.as_ref())?;
         let parts = parts(reading, split)?;
         let Parts { train, statistics: [mean, std], test, validation, .. } = parts;
         let Parts { fit, checksum, class_names, damaged, .. } = parts;
@@ -149,6 +152,21 @@ impl Material {
     pub fn weights(&self, model: &Network, seed: u64) -> StateDict {
         self.start.as_ref().map_or_else(|| model.initial(seed), |(_, weights)| weights.clone())
     }
+}
+
+/// How the configuration has labelled images read and divided; `pretrained` is the network of its `model.weights`.
+fn asked(config: &Config, pretrained: Option<&Pretrained>) -> Result<(Reading, Split)> {
+    let (data, seed) = (&config.data, config.seed);
+    let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
+    // Weights go on with images that come to their side as those did which they have seen.
+    let known = pretrained.and_then(|known| known.checkpoint.metadata.fit.as_deref());
+    let fit = data.fit()?.map_or_else(|| known.map(Fit::parse).transpose(), |fit| Ok(Some(fit)))?;
+    let split = Split {
+        held_out: (Kept::from_number(data.held_out), seed),
+        validation: (config.validate.kept(), seed ^ VALIDATION),
+        most_test: config.evaluate.images as usize,
+    };
+    Ok((Reading::new(data.side, fit, data.max_bad, &augments), split))
 }
 
 /// A network for such images from a file, its logits in the order of the images' classes.

@@ -97,6 +97,7 @@ fn all_pictures_that_were_held_out_are_evaluated() {
         "sample.steps=1",
         "evaluate.images=2",
         "validate.every=0",
+        "data.max_bad=0",
     ];
     let sets = changes.iter().flat_map(|&set| ["--set", set]);
     let words: Vec<_> = ["train", "fashion-tiny", "--out", "run"].into_iter().chain(sets).collect();
@@ -105,6 +106,18 @@ fn all_pictures_that_were_held_out_are_evaluated() {
     assert_eq!(told["images"], 6, "{told}");
     let told = answer(here, &["eval", "run", "--steps", "1", "--json", "--count", "4"]);
     assert_eq!(told["images"], 4, "{told}");
+
+    // Of pictures on disk only those that are measured are decoded: no other may be damaged unseen.
+    let seen = (0..12).filter(|number| {
+        let file = here.join(format!("photos/{}/{number}.png", ["cat", "dog"][number % 2]));
+        let before = std::fs::read(&file).unwrap();
+        std::fs::write(&file, b"no picture").unwrap();
+        let args = ["eval", "run", "--steps", "1", "--count", "4", "--quiet"];
+        let output = lapidary(here, &args);
+        std::fs::write(&file, before).unwrap();
+        !output.status.success()
+    });
+    assert_eq!(seen.count(), 4);
 }
 
 /// `--side` was once ignored where samples are pictures, and features of another precision were taken from the cache.
