@@ -43,8 +43,8 @@ pub enum Error {
         /// The reason why there is no derivative.
         why: &'static str,
     },
-    /// The GPU's memory is short: use a smaller batch or network.
-    #[error("out of GPU memory while {0}")]
+    /// The GPU's memory is short, or something is beyond a fixed limit of size: use a smaller batch or network.
+    #[error("{0}")]
     OutOfMemory(String),
     /// The GPU device was lost, as after a driver's reset: open a device anew and start from the last checkpoint.
     #[error("the GPU device was lost: {0}")]

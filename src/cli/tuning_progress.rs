@@ -39,10 +39,7 @@ impl TuningProgress {
             }
             TuningEvent::Dropped(dropped) => above(bar.as_ref(), &dropped.to_string()),
             TuningEvent::Skipped { key, reason } => {
-                above(
-                    bar.as_ref(),
-                    &format!("{key} is not measured: out of memory while {reason}"),
-                );
+                above(bar.as_ref(), &format!("{key} is not measured: {reason}"));
             }
             TuningEvent::Done { answered, open } => {
                 if let Some(bar) = bar.take() {

@@ -78,8 +78,7 @@ impl Gpu {
         let most = self.adapter().max_buffer;
         if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {
             let given = u64::from(large) * 4;
-            let doing =
-                format!("allocating a buffer of {given} bytes: this adapter allows at most {most}");
+            let doing = format!("a buffer of {given} bytes: this adapter allows at most {most}");
             return Err(Error::OutOfMemory(doing));
         }
         let all = |device: &wgpu::Device| -> Vec<_> {

@@ -292,7 +292,9 @@ impl Gpu {
         self.poll(wgpu::PollType::Poll)?;
         match first {
             None => Ok(()),
-            Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory(doing.into())),
+            Some(wgpu::Error::OutOfMemory { .. }) => {
+                Err(Error::OutOfMemory(format!("out of GPU memory while {doing}")))
+            }
             Some(error) => Err(Error::Gpu { doing: doing.into(), reason: error.to_string() }),
         }
     }

@@ -195,7 +195,7 @@ pub(super) fn check_turns(to: &Recording, op: &str, turns: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::OutOfMemory(format!(
-        "recording {op}: each invocation takes {turns} loop iterations, and CPU drivers allow {MOST_TURNS}"
+        "{op}: each invocation takes {turns} loop iterations, and CPU drivers allow {MOST_TURNS}"
     )))
 }
 

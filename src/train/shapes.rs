@@ -250,7 +250,7 @@ fn within_limits(recording: &Recording, adapter: &Arc<Adapter>) -> Result<()> {
         [("a buffer", buffer, adapter.max_buffer), ("a binding", binding, adapter.max_binding)]
     {
         if given > most {
-            let doing = format!("planning {what} of {given} bytes: {adapter} takes at most {most}");
+            let doing = format!("{what} of {given} bytes: {adapter} takes at most {most}");
             return Err(Error::OutOfMemory(doing));
         }
     }

@@ -404,7 +404,8 @@ fn sums_longer_than_a_driver_counts() {
     let planned = |kind| Plan::new(&graph, &dw, &[x, dy], &Arc::new(Adapter::imaginary(kind)));
     let said = planned(AdapterKind::Cpu).unwrap_err();
     assert!(matches!(said, lapidary::Error::OutOfMemory(_)), "{said}");
-    assert!(said.to_string().contains("70000 loop iterations"), "{said}");
+    let text = said.to_string();
+    assert!(text.contains("70000 loop iterations") && !text.contains("memory"), "{text}");
     assert!(planned(AdapterKind::Discrete).is_ok());
 }
 

@@ -104,6 +104,7 @@ fn too_much<T: std::fmt::Debug>(result: lapidary::Result<T>, words: &[&str]) {
     let error = result.unwrap_err();
     assert!(matches!(error, Error::OutOfMemory(_)), "{error:?}");
     let text = error.to_string();
+    assert!(!text.contains("memory"), "it is a limit that is passed: {text}");
     assert!(words.iter().all(|word| text.contains(word)), "{text}");
 }
 

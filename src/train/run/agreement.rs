@@ -64,7 +64,7 @@ impl Run<'_, '_> {
             Err(other) => Err(other),
             Ok(made) => Ok(match self.world.any(false)? {
                 true => Err(Error::OutOfMemory(
-                    "preparing a training stage in another process of the run".into(),
+                    "a training stage does not fit in another process of the run".into(),
                 )),
                 false => Ok(made),
             }),
