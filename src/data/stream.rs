@@ -124,7 +124,10 @@ impl BatchSource {
         if let Some((weight, part)) = parts.iter().find(|part| !fits(part)) {
             return Err(Error::mismatch(
                 "mixture of images",
-                format!("a source of weight {weight} ({part:?})"),
+                format!(
+                    "the source {:?} of weight {weight}, shape {:?} and batch {}",
+                    part.name, part.shape, part.batch_size
+                ),
                 wanted,
             ));
         }

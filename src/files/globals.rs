@@ -186,10 +186,14 @@ impl Global {
             (Self::RebuildFromType, &[Value::Unknown(class), ..]) => {
                 pickle.add_object(class, Value::None)
             }
-            _ => Err(format!(
-                "the pickle calls {self:?} with {} arguments that this function does not take",
-                arguments.len()
-            )),
+            _ => {
+                let known = KNOWN.iter().find(|known| known.2 == self);
+                let (module, name, _) = known.copied().unwrap_or(("", "a function", self));
+                Err(format!(
+                    "the pickle calls {module}.{name} with {} arguments that it does not take",
+                    arguments.len()
+                ))
+            }
         }
     }
 }

@@ -199,8 +199,10 @@ fn none_at_all(options: &Options) -> Error {
     }
     Error::NoAdapter(match options.backends {
         Some(backends) => {
+            let names: Vec<_> = backends.iter_names().map(|(name, _)| name).collect();
             format!(
-                "none found on {backends:?}, the backends that WGPU_BACKEND or the program asks for"
+                "none found on {}, the backends that WGPU_BACKEND or the program asks for",
+                names.join(", ")
             )
         }
         None => "none found".into(),

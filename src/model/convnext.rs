@@ -44,7 +44,8 @@ impl ConvNext {
                     "a stem with a stride for each convolution, and {} channels at its end",
                     dims[0]
                 );
-                return Err(Error::mismatch("convnext", format_args!("{stem:?}"), wanted));
+                let given = format_args!("a stem of channels {channels:?} and strides {strides:?}");
+                return Err(Error::mismatch("convnext", given, wanted));
             }
         }
         check_ends("convnext", channels, classes, normalisation.as_ref())?;

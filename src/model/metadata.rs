@@ -354,7 +354,7 @@ impl Metadata {
 
 impl Stem {
     /// `"patch"`, or lists of channels and strides.
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         match self {
             Self::Patch => "patch".into(),
             Self::Convs { channels, strides } => {

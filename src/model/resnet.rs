@@ -84,7 +84,11 @@ impl ResNet {
             }
             Some(other) => {
                 let wanted = "one convolution of stride 1, or none for the usual 7x7 convolution with a pool";
-                return Err(Error::mismatch("resnet", format_args!("stem {other:?}"), wanted));
+                return Err(Error::mismatch(
+                    "resnet",
+                    format_args!("stem {}", other.to_json()),
+                    wanted,
+                ));
             }
         };
         if basic && model.base_width != 64 {

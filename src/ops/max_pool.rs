@@ -62,7 +62,8 @@ impl MaxPool {
             (out_height, out_width, kernel > 0 && padding <= kernel / 2)
         else {
             let wanted = "a stride and a kernel of 1 or more, the kernel at least twice the padding and within the padded x";
-            return Err(Error::mismatch(FORWARD.name, format_args!("{self:?} of {x}"), wanted));
+            let given = format_args!("kernel {kernel}, stride {stride}, padding {padding}, x {x}");
+            return Err(Error::mismatch(FORWARD.name, given, wanted));
         };
         let planes = images * channels;
         Ok(Params { planes, height, width, out_height, out_width, kernel, stride, padding })

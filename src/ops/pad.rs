@@ -38,11 +38,12 @@ impl Pad {
     fn output(&self, x: Shape) -> Result<Shape> {
         let [images, channels, height, width] = x.sides();
         let side = |first: u32, side: u32, last| first.checked_add(side)?.checked_add(last);
-        let sides = side(self.top, height, self.bottom).zip(side(self.left, width, self.right));
+        let Self { top, bottom, left, right } = self;
+        let sides = side(*top, height, *bottom).zip(side(*left, width, *right));
         let too_large = || {
             Error::mismatch(
                 KERNEL.name,
-                format_args!("{self:?}"),
+                format_args!("{top}, {bottom}, {left} and {right} zeros around {x}"),
                 "a padded height and width below 2^32",
             )
         };

@@ -56,6 +56,9 @@ fn wgpus_own_variables_are_followed() {
     let output = with(folder.path(), &backend, &["devices"]);
     if cfg!(target_os = "linux") {
         assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+        let none = [("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/dev/null")];
+        let output = with(folder.path(), &none, &["devices"]);
+        assert!(said(&output).contains("none found on VULKAN, the backends"), "{}", said(&output));
     }
 }
 

@@ -36,6 +36,7 @@ mod runs;
 mod samples;
 mod settings;
 mod submissions;
+mod words;
 
 use std::path::Path;
 use std::process::{Command, Output};

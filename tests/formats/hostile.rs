@@ -84,8 +84,8 @@ fn damaged_pickles_are_refused() {
         (&long_text, "cut off"),
         (&longer_text, "a string of 18446744073709551615 bytes"),
         (&far_note, "more data than fits a file"),
-        (&call(global("torch", "FloatStorage"), &[int(4)]), "calls Storage(F32) with"),
-        (&call(global("torch", "Size"), &[int(4)]), "calls Size with"),
+        (&call(global("torch", "FloatStorage"), &[int(4)]), "calls torch.FloatStorage with"),
+        (&call(global("torch", "Size"), &[int(4)]), "calls torch.Size with"),
         (&call(rebuild(), &[int(4), int(0), tuple(&[]), tuple(&[])]), "has no storage"),
         (&[&b"N"[..], b"Nb"].concat(), "gives attributes to None"),
     ] {

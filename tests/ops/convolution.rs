@@ -212,6 +212,9 @@ fn forward(case: &Case, plain: &Plain, problem: Problem, choice: Choice, what: &
     };
     let none = Epilogue::default();
     let fast_y = packed(&mut graph, none, &[])[0];
+    let unfit = PackedConv2d { problem, role, choice, epilogue: none };
+    let refused = graph.push(unfit, &[w, w]).unwrap_err().to_string();
+    assert!(refused.contains(&format!("got {0}, {0};", problem.w)), "{refused}");
     let relu = Epilogue { affine: true, residual: Residual::Last, relu: true, ..none };
     let fused = packed(&mut graph, relu, &[affine, rest])[0];
     let [mask_bits, fused_bits] = [mask, fused].map(|y| graph.push(ReluMask, &[y]).unwrap());

@@ -161,8 +161,8 @@ impl Trainer {
         let rate = learning_rate * schedule(step, steps, warm_up, DECAY_FROM);
         let report = self.update.step(&mut self.learner, rate).await?;
         self.done += 1;
-        if let Some((term, value)) = report.terms.iter().find(|(_, value)| !value.is_finite()) {
-            let what = format!("{term:?} is {value}");
+        if let Some(value) = report.terms.values().find(|value| !value.is_finite()) {
+            let what = format!("the loss is {value}");
             return Err(Error::Diverged { step: self.done, what, last_good: None });
         }
         Ok(report)

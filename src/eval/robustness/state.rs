@@ -53,11 +53,14 @@ impl State {
         for (key, wanted) in identity {
             let given = self.identity.get(key).unwrap_or(&Value::Null);
             if given != wanted {
-                let given = format_args!("an evaluation with {key} {given}");
+                // PGD's settings are kept as Rust writes a structure.
+                let plain = |value: &Value| {
+                    value.to_string().replace("RestartedPgd { ", "").replace(" }", "")
+                };
                 return Err(Error::mismatch(
                     "attack state",
-                    given,
-                    format_args!("one with {key} {wanted}: {REMEDY}"),
+                    format_args!("an evaluation with {key} {}", plain(given)),
+                    format_args!("one with {key} {}: {REMEDY}", plain(wanted)),
                 ));
             }
         }

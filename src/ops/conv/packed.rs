@@ -136,7 +136,11 @@ impl Op for PackedConv2d {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let way = self.choice.way;
         if !way.computes(&self.problem, self.role) {
-            let given = format_args!("kernel {} for {:?}", way.name, self.problem);
+            let Problem { x, w, stride, padding, groups, .. } = self.problem;
+            let given = format_args!(
+                "{} for x {x}, weights {w}, stride {stride:?}, padding {padding:?}, groups {groups}",
+                way.name
+            );
             let wanted = format_args!("a problem that it computes: {}", way.problems.0);
             return Err(Error::mismatch(self.name(), given, wanted));
         }
@@ -154,8 +158,9 @@ impl Op for PackedConv2d {
             wanted.push(written);
         }
         if inputs != wanted {
-            let given = format_args!("inputs of shapes {inputs:?}");
-            return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
+            let [given, wanted] = [inputs, &wanted[..]]
+                .map(|all| all.iter().map(Shape::to_string).collect::<Vec<_>>());
+            return Err(Error::mismatch(self.name(), given.join(", "), wanted.join(", ")));
         }
         if bits && !self.writes_bits() {
             let needed = "a forward convolution's output of a width divisible by 4, as its ReLU mask is written too";

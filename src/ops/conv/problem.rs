@@ -91,7 +91,8 @@ impl Problem {
         let (Some(height), Some(width)) =
             (height, side(x.width(), w.width(), padding[1], stride[1]))
         else {
-            let given = format_args!("{conv:?} of x {x} and weights {w}");
+            let given =
+                format_args!("stride {stride:?} and padding {padding:?} of x {x} and weights {w}");
             let wanted = "a stride of 1 or more and a padded x no smaller than the kernel";
             return Err(Error::mismatch("conv2d", given, wanted));
         };

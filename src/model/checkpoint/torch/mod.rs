@@ -113,9 +113,12 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     }
     let version = Pickle::read(input, magic.budget)?;
     if !matches!(version.result, Value::Int(STREAM_VERSION)) {
-        let given = version.result;
+        let given = match version.result {
+            Value::Int(number) => format!("version {number}"),
+            _ => "a version that is no number".into(),
+        };
         return Err(format!(
-            "the file is in PyTorch's old format of version {given:?}, but only version {STREAM_VERSION} is read"
+            "the file is in PyTorch's old format of {given}, but only version {STREAM_VERSION} is read"
         ));
     }
     let system = Pickle::read(input, version.budget)?;
