@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::rounding;
+use crate::eval::rounding::changed;
 use crate::eval::sealed::{seal, unseal};
 use crate::files;
 use crate::model::checkpoint::write_atomically;
@@ -47,11 +48,8 @@ impl State {
         };
         let mut before = kept.get("of").and_then(Value::as_object).cloned().unwrap_or_default();
         rounding::complete(&mut before);
-        let fields = identity.as_object().into_iter().flatten();
-        if let Some((key, now)) =
-            fields.into_iter().find(|(key, now)| before.get(*key) != Some(*now))
-        {
-            let was = before.get(key).unwrap_or(&Value::Null);
+        let now = identity.as_object();
+        if let Some((key, was, now)) = now.and_then(|now| changed(&before, now)) {
             let reason = format!(
                 "its results are of another evaluation, with {key} {was}, but now {key} is {now}; choose another folder or remove this file"
             );

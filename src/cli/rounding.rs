@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::eval::rounding::rounding;
+use crate::eval::rounding::{self, rounding};
 use crate::gpu::{Preferences, Tune};
 
 /// Returns these options with their values.
@@ -23,9 +23,7 @@ fn usual() -> Map<String, Value> {
 
 /// Adds to kept facts what they lack where they were kept before they had these: the usual values.
 pub fn complete(kept: &mut Map<String, Value>) {
-    for (key, value) in usual() {
-        kept.entry(key).or_insert(value);
-    }
+    rounding::complete(kept, usual());
 }
 
 /// Returns the options whose values are not the usual ones; none where all are, as in what was kept before they counted.

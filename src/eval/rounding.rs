@@ -22,9 +22,24 @@ pub(crate) fn rounding(preferences: &Preferences) -> [(&'static str, Value); 3] 
     ]
 }
 
-/// Adds to kept facts what they lack where they were kept before they had these: the default preferences.
-pub(crate) fn complete(facts: &mut Map<String, Value>) {
-    for (key, value) in rounding(&Preferences::default()) {
-        facts.entry(key).or_insert(value);
+/// Adds to kept facts what they lack where they were kept before they had these: the usual values.
+pub(crate) fn complete<K: Into<String>>(
+    kept: &mut Map<String, Value>,
+    usual: impl IntoIterator<Item = (K, Value)>,
+) {
+    for (key, value) in usual {
+        kept.entry(key).or_insert(value);
     }
+}
+
+/// Returns the first fact that was kept with another value than it has now, as (key, kept, now); null where none was kept.
+pub(crate) fn changed<'a>(
+    kept: &'a Map<String, Value>,
+    now: &'a Map<String, Value>,
+) -> Option<(&'a str, &'a Value, &'a Value)> {
+    let each = |(key, now): (&'a String, &'a Value)| {
+        let was = kept.get(key).unwrap_or(&Value::Null);
+        (was != now).then_some((key.as_str(), was, now))
+    };
+    now.iter().find_map(each)
 }

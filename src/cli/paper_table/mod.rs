@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::rounding;
 use super::session::Session;
 use super::stop::Stop;
+use crate::eval::rounding::changed;
 use crate::model::checkpoint::write_atomically;
 use crate::report::clock;
 use crate::report::scatter::{Point, Scatter};
@@ -161,7 +162,7 @@ fn identify(
     settings: &Settings,
     session: &Session,
 ) -> Result<()> {
-    let mut ours = json!({
+    let named = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "set": args.set.name(),
         "budget": settings.budget,
@@ -173,28 +174,23 @@ fn identify(
         "attack images": settings.attacked,
         "extractor": settings.extractor,
     });
-    if let Some(ours) = ours.as_object_mut() {
-        ours.extend(rounding::facts(&session.options().preferences));
-    }
+    let mut ours = rounding::facts(&session.options().preferences);
+    ours.extend(named.as_object().cloned().unwrap_or_default());
     let file = out.join("comparison.json");
     std::fs::create_dir_all(out).map_err(|error| Error::bad_file(out, error))?;
     if file.is_file() {
-        let mut theirs: Value = work::read_json(&file)?;
-        if let Some(theirs) = theirs.as_object_mut() {
-            rounding::complete(theirs);
-        }
-        for (key, now) in ours.as_object().into_iter().flatten() {
-            let was = theirs.get(key).unwrap_or(&Value::Null);
-            if was != now {
-                let reason = format!(
-                    "the runs beside this file are of another comparison, with {key} {was}, but now {key} is {now}; choose another folder with --out"
-                );
-                return Err(Error::bad_file(&file, reason));
-            }
+        let theirs: Value = work::read_json(&file)?;
+        let mut theirs = theirs.as_object().cloned().unwrap_or_default();
+        rounding::complete(&mut theirs);
+        if let Some((key, was, now)) = changed(&theirs, &ours) {
+            let reason = format!(
+                "the runs beside this file are of another comparison, with {key} {was}, but now {key} is {now}; choose another folder with --out"
+            );
+            return Err(Error::bad_file(&file, reason));
         }
         return Ok(());
     }
-    write_atomically(&file, format!("{ours:#}\n").as_bytes())
+    write_atomically(&file, format!("{:#}\n", Value::Object(ours)).as_bytes())
 }
 
 /// The progress of the whole comparison.

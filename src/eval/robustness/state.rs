@@ -1,9 +1,10 @@
 //! The state of an interrupted robustness evaluation as JSON: its settings, the result of each image, and where it goes on.
 
-use super::super::rounding::complete;
+use super::super::rounding::{changed, complete, rounding};
 use super::super::sealed::{seal, unseal};
 use super::{AttackName, AttackResult, Point};
 use crate::files;
+use crate::gpu::Preferences;
 use crate::model::checkpoint::write_atomically;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -50,21 +51,15 @@ impl State {
 
     /// Err, saying which setting differs, unless this is of an evaluation of `identity`.
     pub(super) fn check(&self, identity: &Map<String, Value>) -> Result<()> {
-        for (key, wanted) in identity {
-            let given = self.identity.get(key).unwrap_or(&Value::Null);
-            if given != wanted {
-                // PGD's settings are kept as Rust writes a structure.
-                let plain = |value: &Value| {
-                    value.to_string().replace("RestartedPgd { ", "").replace(" }", "")
-                };
-                return Err(Error::mismatch(
-                    "attack state",
-                    format_args!("an evaluation with {key} {}", plain(given)),
-                    format_args!("one with {key} {}: {REMEDY}", plain(wanted)),
-                ));
-            }
-        }
-        Ok(())
+        let Some((key, given, wanted)) = changed(&self.identity, identity) else { return Ok(()) };
+        // PGD's settings are kept as Rust writes a structure.
+        let plain =
+            |value: &Value| value.to_string().replace("RestartedPgd { ", "").replace(" }", "");
+        Err(Error::mismatch(
+            "attack state",
+            format_args!("an evaluation with {key} {}", plain(given)),
+            format_args!("one with {key} {}: {REMEDY}", plain(wanted)),
+        ))
     }
 
     /// Reads an evaluation's state from a file; `None` where there is no such file yet.
@@ -218,7 +213,7 @@ impl State {
             .all(|(at, point)| matches!(point, Point::Broken(_)) == broken.contains_key(&at));
         whole.then_some(())?;
         let mut identity = all.get("evaluation")?.as_object()?.clone();
-        complete(&mut identity);
+        complete(&mut identity, rounding(&Preferences::default()));
         Some(Self {
             identity,
             results: results.collect::<Option<_>>()?,
