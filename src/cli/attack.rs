@@ -8,6 +8,7 @@ use pollster::block_on;
 use serde_json::{Value, json};
 
 use super::args;
+use super::attack_pictures::{Pictures, read};
 use super::attack_progress::AttackProgress;
 use super::evaluate::{self, Drawn};
 use super::exit::Failure;
@@ -28,17 +29,18 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     if world.is_first() {
         args.out.iter().chain(&args.state).try_for_each(|path| out::check(path))?;
     }
-    let loaded = args.network.load()?;
+    let (network, paths) = args.network_and_pictures();
+    let loaded = Loaded::new(network, args.side)?;
     let Loaded { model, checkpoint, side, .. } = &loaded;
     let settings = settings(args, model.classes())?;
     settings.check(model.classes(), (model.channels() * side * side) as usize)?;
-    let Drawn { test, places, of } = evaluate::drawn(
-        session,
-        &loaded,
-        args.labelled.data.as_deref(),
-        &args.labelled.labels,
-        args.count,
-    )?;
+    let given = match paths {
+        [] => {
+            let (data, labels) = (args.labelled.data.as_deref(), &args.labelled.labels);
+            Given::Labelled(evaluate::drawn(session, &loaded, data, labels, args.count)?)
+        }
+        paths => Given::Pictures(read(paths, &loaded, args)?),
+    };
     let pgd = (args.pgd_steps, args.pgd_step_size.unwrap_or(args.eps / 8.0));
     let short = reach::note(args.eps, pgd, "--pgd-");
     if let Some(note) = short.filter(|_| settings.attacks.contains(&AttackName::Pgd)) {
@@ -48,6 +50,15 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let gpu = session.gpu()?;
     session.introduce(&gpu)?;
     let weights = session.weights(&gpu, model, checkpoint)?;
+    let (Drawn { test, places, of }, mut pictures) = match given {
+        Given::Labelled(drawn) => (drawn, None),
+        Given::Pictures(images) => {
+            let batch = args.labelled.batch;
+            let (pictures, drawn) =
+                Pictures::new(paths, images, (&loaded, &weights), batch, world)?;
+            (drawn, Some(pictures))
+        }
+    };
     let stop = Stop::listen(session.speaks())?;
     let mut progress = AttackProgress::new(session.progress(), &settings, model.classes());
 
@@ -73,9 +84,25 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     }
     let adapter = gpu.adapter().to_string();
     if args.json {
-        return super::print(&format!("{}\n", as_json(&result, args.eps, &places, &adapter)));
+        let mut told = as_json(&result, args.eps, &places, &adapter);
+        if let Some(pictures) = &mut pictures {
+            told["pictures"] = pictures.json(&result)?;
+        }
+        return super::print(&format!("{told}\n"));
     }
-    super::print(&as_text(&result, of, &adapter)?)
+    let mut text = as_text(&result, of, &adapter)?;
+    if let Some(pictures) = &mut pictures {
+        text += &pictures.text(&result)?;
+    }
+    super::print(&text)
+}
+
+/// The images to attack.
+enum Given {
+    /// Images with labels.
+    Labelled(Drawn),
+    /// Pictures, whose labels are what the network sees in them.
+    Pictures(Vec<f32>),
 }
 
 fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {

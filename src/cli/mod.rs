@@ -3,6 +3,7 @@
 
 mod args;
 mod attack;
+mod attack_pictures;
 mod attack_progress;
 mod bench;
 mod cache;

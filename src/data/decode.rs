@@ -26,7 +26,7 @@ const MOST_DECODED: u64 = 1 << 29;
 const MOST_BESIDE: u64 = 8 << 20;
 
 /// Whether a file's name ends as a picture's.
-pub(super) fn is_picture(path: &Path) -> bool {
+pub(crate) fn is_picture(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|given| EXTENSIONS.iter().any(|known| given.eq_ignore_ascii_case(known)))
 }

@@ -80,6 +80,8 @@ pub(crate) use class_folders::{classes_in, picture_files};
 pub(crate) use class_map::typed;
 pub use class_map::{ClassMap, Classes, Relabelling};
 pub use dataset::{Dataset, Part};
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+pub(crate) use decode::is_picture;
 #[cfg(not(target_arch = "wasm32"))]
 pub use decode::photograph;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]

@@ -309,6 +309,58 @@ fn options_without_their_attack() {
     assert_eq!((&told["images"], &told["attack"]["steps"]), (&20.into(), &2.into()));
 }
 
+/// `attack` once took a picture for a checkpoint alone, where `classify` and `explain` take pictures.
+#[test]
+fn pictures_are_attacked() {
+    let folder = tempdir().unwrap();
+    let here = folder.path();
+    // A trouser, and nothing that the network knows.
+    let leg = |x: u32, y: u32| x > 3 && x < 13 && !(x.abs_diff(8) < 2 && y > 5);
+    let trouser =
+        image::GrayImage::from_fn(16, 16, |x, y| image::Luma([if leg(x, y) { 220 } else { 0 }]));
+    trouser.save(here.join("x.png")).unwrap();
+    image::GrayImage::from_pixel(16, 16, image::Luma([128])).save(here.join("y.jpg")).unwrap();
+    let named = answer(here, &["classify", "x.png", "y.jpg", "--top", "1", "--json"]);
+    let pgd = ["--eps", "3", "--attacks", "pgd", "--pgd-steps", "10"];
+
+    let network = ["attack", "x.png", "y.jpg", "--checkpoint", "zoo:fashion-demo", "--json"];
+    let told = answer(here, &[&network[..], &pgd, &["--out", "moved.safetensors"]].concat());
+    assert_eq!(told["clean_accuracy"], 1.0, "the labels are what the network sees: {told}");
+    let moved = answer(here, &["eval", "--data", "moved.safetensors", "--steps", "1", "--json"]);
+    assert_eq!(moved["clean_accuracy"], told["robust_accuracy"], "{told}");
+    for (at, file) in ["x.png", "y.jpg"].into_iter().enumerate() {
+        let picture = &told["pictures"][at];
+        assert_eq!(picture["file"], file);
+        assert_eq!(picture["before"]["name"], named[at]["top"][0]["name"]);
+        let broken = picture["before"] != picture["after"];
+        assert_eq!(broken, told["points"][at] == "pgd", "{told}");
+    }
+    assert_eq!(told["points"][1], "pgd", "{told}");
+
+    // Without a network the program's own is taken, and a network may also stand before pictures.
+    let [before, after] = ["before", "after"].map(|when| &told["pictures"][1][when]["name"]);
+    let line = format!("y.jpg: {} -> {}", before.as_str().unwrap(), after.as_str().unwrap());
+    for given in [&["attack", "y.jpg"][..], &["attack", "zoo:fashion-demo", "y.jpg"]] {
+        let said = working(here, &[given, &pgd].concat());
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+
+    for (arguments, code, words) in [
+        (&["attack", "x.png", "--count", "1"][..], 2, "leave out --data, --count"),
+        (&["attack", "x.png", "z.png"], 3, "z.png"),
+        (
+            &["eval", "x.png"],
+            3,
+            "it is a picture, where a network is expected: `lapidary classify`",
+        ),
+    ] {
+        let output = lapidary(here, arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
 /// Settings are told as they were given, and not as the nearest numbers of 32 bits.
 #[test]
 fn settings_keep_their_digits() {

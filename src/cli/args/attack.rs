@@ -1,11 +1,12 @@
 //! The command-line options of `attack`, which measures a network's accuracy under attacks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::shared::{LabelledOptions, NetworkOptions};
+use super::shared::LabelledOptions;
 use super::values::{NormName, radius};
+use crate::data::is_picture;
 use crate::eval::{AttackName, Loss, Version};
 use crate::train::fraction;
 
@@ -17,8 +18,22 @@ pub const PGD_RESTARTS: u32 = 1;
 /// The arguments of the command `attack`.
 #[derive(Debug, Args)]
 pub struct Attack {
-    #[command(flatten)]
-    pub network: NetworkOptions,
+    /// The network (a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME), pictures
+    /// to attack (PNG, JPEG, WebP, GIF, BMP or TIFF files), or the network and then pictures
+    ///
+    /// Without pictures the images of --data are attacked. Pictures need no labels: each is attacked away from the class that the
+    /// network sees in it. Without a network the one that comes with the program is taken, which knows the ten classes of
+    /// Fashion-MNIST. `lapidary models` lists the networks of the zoo.
+    #[arg(value_name = "CHECKPOINT|PICTURE")]
+    pub given: Vec<PathBuf>,
+    /// The network, where only pictures are named before the options, as in `classify` and `explain`
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Height and width of the images in pixels [default: the checkpoint's]
+    ///
+    /// Images of another size are resized to this one.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
     /// Largest change of an image that an attack may make (the radius of the ball of allowed changes), such as 0.5 or 8/255
     ///
     /// It is measured in --norm, for pixels in [0, 1].
@@ -88,6 +103,16 @@ pub struct Attack {
     pub pgd_targeted: bool,
     #[command(flatten)]
     pub labelled: LabelledOptions,
+}
+
+impl Attack {
+    /// Returns the network, if one is named, and the pictures.
+    pub fn network_and_pictures(&self) -> (Option<&Path>, &[PathBuf]) {
+        match (&self.checkpoint, self.given.split_first()) {
+            (None, Some((first, rest))) if !is_picture(first) => (Some(first), rest),
+            (checkpoint, _) => (checkpoint.as_deref(), &self.given),
+        }
+    }
 }
 
 /// The names of [`Version`] on the command line.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::Result;
 use crate::cli::labels::Labels;
 use crate::cli::protocol::Protocol;
+use crate::data::is_picture;
 use crate::train::Loaded;
+use crate::{Error, Result};
 
 /// The network that a command works with, and the size of its images.
 #[derive(Debug, Args)]
@@ -27,6 +28,10 @@ pub struct NetworkOptions {
 impl NetworkOptions {
     /// Reads the network, or takes the one that comes with the program.
     pub fn load(&self) -> Result<Loaded> {
+        if let Some(picture) = self.checkpoint.as_ref().filter(|path| is_picture(path)) {
+            let reason = "it is a picture, where a network is expected: `lapidary classify`, `explain` and `attack` take pictures, with the network behind --checkpoint";
+            return Err(Error::bad_file(picture, reason));
+        }
         Loaded::new(self.checkpoint.as_deref(), self.side)
     }
 }
