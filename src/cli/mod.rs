@@ -145,3 +145,22 @@ fn carry_out(session: &Session, command: Option<Command>) -> anyhow::Result<()> 
         None => print(&syntax().render_help().to_string()),
     }
 }
+
+/// A radius is the first option that is looked up: its short help fits on a line, and what it means in full is in the long one.
+#[cfg(test)]
+#[test]
+fn short_helps_of_radii_fit_on_a_line() {
+    fn all(command: &clap::Command) -> Vec<&clap::Command> {
+        std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
+    }
+    let (syntax, mut seen) = (syntax(), 0);
+    for option in all(&syntax).into_iter().flat_map(clap::Command::get_arguments) {
+        if ["eps", "counterfactual_eps", "autoattack"].contains(&option.get_id().as_str()) {
+            let short = option.get_help().unwrap().to_string();
+            assert!(short.chars().count() <= 70, "{short}");
+            assert!(option.get_long_help().unwrap().to_string().contains("for pixels in [0, 1]"));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 7);
+}

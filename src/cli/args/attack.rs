@@ -18,15 +18,15 @@ pub const PGD_RESTARTS: u32 = 1;
 /// The arguments of the command `attack`.
 #[derive(Debug, Args)]
 pub struct Attack {
-    /// The network (a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME), pictures
-    /// to attack (PNG, JPEG, WebP, GIF, BMP or TIFF files), or the network and then pictures
+    /// The network, pictures to attack, or the network and then pictures
     ///
-    /// Without pictures the images of --data are attacked. Pictures need no labels: each is attacked away from the class that the
+    /// The network is a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME; pictures
+    /// are PNG, JPEG, WebP, GIF, BMP or TIFF files. Without pictures the images of --data are attacked. Pictures need no labels: each is attacked away from the class that the
     /// network sees in it. Without a network the one that comes with the program is taken, which knows the ten classes of
     /// Fashion-MNIST. `lapidary models` lists the networks of the zoo.
     #[arg(value_name = "CHECKPOINT|PICTURE")]
     pub given: Vec<PathBuf>,
-    /// The network, where only pictures are named before the options, as in `classify` and `explain`
+    /// The network, where only pictures are named beside it
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Height and width of the images in pixels [default: the checkpoint's]
@@ -34,9 +34,9 @@ pub struct Attack {
     /// Images of another size are resized to this one.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Largest change of an image that an attack may make (the radius of the ball of allowed changes), such as 0.5 or 8/255
+    /// Largest change of an image, in --norm, such as 0.5 or 8/255
     ///
-    /// It is measured in --norm, for pixels in [0, 1].
+    /// It is the radius of the ball of changes that an attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
     pub eps: f64,
     /// Norm that measures the size of an attack's changes

@@ -46,9 +46,9 @@ pub struct Quick {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Largest change of an image that the attack may make (the radius of the ball of allowed changes), such as 0.5 or 8/255
+    /// Largest change of an image, in --norm, such as 0.5 or 8/255
     ///
-    /// It is measured in --norm, for pixels in [0, 1].
+    /// It is the radius of the ball of changes that the attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
     pub eps: f64,
     /// Norm that measures the size of an attack's changes
@@ -69,10 +69,10 @@ pub struct Quick {
     pub count: Option<u32>,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// Out-of-distribution images, which show none of the network's classes: AUROC says how well the network tells test images
-    /// from them [default: the out-of-distribution images of the run that trained the network]
+    /// Out-of-distribution images, for AUROC [default: those of the run that trained the network]
     ///
-    /// May be given more than once, for more sets.
+    /// They show none of the network's classes: AUROC says how well the network tells test images from them. May be given more
+    /// than once, for more sets.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub ood: Vec<String>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
@@ -97,8 +97,9 @@ pub struct EvalAll {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Radii at which accuracy under attack is measured, in --norm, for pixels in [0, 1]; the attack is PGD of 20 steps, each an
-    /// eighth of the radius long
+    /// Radii at which accuracy under attack is measured, in --norm
+    ///
+    /// They are for pixels in [0, 1]. The attack is PGD of 20 steps, each an eighth of the radius long.
     #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
     pub eps: Vec<f64>,
     /// Norm that measures the size of an attack's changes
@@ -106,7 +107,9 @@ pub struct EvalAll {
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// Largest change, in the L2 norm, of test images that are changed to another class (counterfactuals), for pixels in [0, 1]
+    /// Largest change of counterfactuals, in the L2 norm
+    ///
+    /// These are test images that are changed to another class. The radius is for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "4", value_parser = length)]
     pub counterfactual_eps: f64,
     /// Number of images to sample from the network
@@ -115,9 +118,9 @@ pub struct EvalAll {
     /// Do not measure accuracy on corrupted images (noise, blur, contrast and so on)
     #[arg(help_heading = "Images", long)]
     pub no_corruptions: bool,
-    /// Also run AutoAttack, which takes long, with changes of at most this size, such as 0.5 or 8/255
+    /// Also run AutoAttack with this radius, such as 0.5 or 8/255
     ///
-    /// The radius is measured in --norm, for pixels in [0, 1]. AutoAttack's version is standard, or few-classes for networks of 2
+    /// This takes long. The radius is measured in --norm, for pixels in [0, 1]. AutoAttack's version is standard, or few-classes for networks of 2
     /// or 3 classes, as in the command `attack`.
     #[arg(help_heading = "Attack", long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
@@ -228,7 +231,9 @@ pub struct FeaturesOf {
 pub struct Counterfactuals {
     #[command(flatten)]
     pub network: NetworkOptions,
-    /// Largest change of an image in the L2 norm, for pixels in [0, 1]; inf for no bound
+    /// Largest change of an image in the L2 norm; inf for no bound
+    ///
+    /// It is for pixels in [0, 1].
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
     /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling, else 20]
@@ -256,7 +261,9 @@ pub struct Explain {
     /// Class that the picture is changed towards, by name or number
     #[arg(long, value_name = "CLASS")]
     pub to: String,
-    /// Largest change of the picture in the L2 norm, for pixels in [0, 1]; inf for no bound
+    /// Largest change of the picture in the L2 norm; inf for no bound
+    ///
+    /// It is for pixels in [0, 1].
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
     /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling, else 20]
