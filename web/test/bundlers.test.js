@@ -4,7 +4,7 @@
 //   node --test web/test/bundlers.test.js        after scripts/web; installs the examples' bundlers from npm
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +16,8 @@ const root = new URL('../../', import.meta.url).pathname;
 const dist = join(root, 'web/dist');
 
 let folder, tarball, browser;
+/** The installed example for Next.js, once there is one. */
+let next;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lapidary-bundlers-'));
@@ -29,8 +31,9 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function run(cwd, command, arguments_) {
-  return execFileSync(command, arguments_, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+function run(cwd, command, arguments_, variables = {}) {
+  const env = { ...process.env, ...variables };
+  return execFileSync(command, arguments_, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** A copy of an example with the tarball in the place of this checkout's package, and the built-in network beside its page. */
@@ -43,37 +46,90 @@ function install(name) {
   return copy;
 }
 
-/** Opens the example and waits until it has drawn a class and named it. */
+/** Opens the example and waits until it has drawn a class and named it; returns how many workers it made and ended. */
 async function drawn(url) {
   const page = await browser.newPage();
   const problems = [];
   page.on('pageerror', (error) => problems.push(error.message));
   page.on('requestfailed', (request) => problems.push(request.url()));
+  await page.addInitScript(() => {
+    globalThis.workers = { made: 0, ended: 0 };
+    globalThis.Worker = class extends Worker {
+      constructor(...given) {
+        super(...given);
+        globalThis.workers.made++;
+      }
+      terminate() {
+        super.terminate();
+        globalThis.workers.ended++;
+      }
+    };
+  });
   await page.goto(url);
-  const status = page.locator('#status');
-  const ended = () => /the network sees|did not work/.test(document.getElementById('status').textContent);
+  const ended = () => /the network sees|did not work/.test(document.getElementById('status')?.textContent);
   await page.waitForFunction(ended, undefined, { timeout: 120_000 });
-  const said = await status.textContent();
-  const colours = await page.evaluate(() => {
+  const said = await page.textContent('#status');
+  const [colours, workers] = await page.evaluate(() => {
     const canvas = document.getElementById('image');
-    return new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size;
+    return [new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size, globalThis.workers];
   });
   await page.close();
   assert.deepEqual(problems, []);
   assert.match(said, /^Energy -?\d+\.\d\d; the network sees: bag, \d+ %$/);
   assert.ok(colours > 16, `${colours} values in the picture`);
+  return workers;
+}
+
+/** Serves what was built in a folder below the server's root, and looks at it there. */
+async function drawnBelow(built) {
+  const served = join(folder, 'served');
+  rmSync(served, { recursive: true, force: true });
+  cpSync(built, join(served, 'some/path'), { recursive: true });
+  const { server, url } = await serve(served);
+  try {
+    assert.deepEqual(await drawn(`${url}some/path/`), { made: 1, ended: 0 });
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
 }
 
 test('Vite builds it, and it draws below a path of a server', async () => {
   const copy = install('web-vite');
   run(copy, 'npx', ['vite', 'build', '--logLevel', 'error']);
-  mkdirSync(join(folder, 'served'), { recursive: true });
-  cpSync(join(copy, 'dist'), join(folder, 'served/some/path'), { recursive: true });
-  const { server, url } = await serve(join(folder, 'served'));
+  await drawnBelow(join(copy, 'dist'));
+});
+
+// Turbopack is what Next.js takes by itself.
+for (const bundler of ['turbopack', 'webpack']) {
+  test(`Next.js builds it with ${bundler}, and it draws below a path of a server`, async () => {
+    next ??= install('web-next');
+    run(next, 'npx', ['next', 'build', `--${bundler}`], { BASE_PATH: '/some/path' });
+    await drawnBelow(join(next, 'out'));
+  });
+}
+
+test('in development, where React mounts each component twice, the first worker ends and the second draws', async () => {
+  next ??= install('web-next');
+  // It would ask the registry for newer versions of itself.
+  const env = { ...process.env, NODE_OPTIONS: '--import=data:text/javascript,globalThis.fetch=()=>Promise.reject()' };
+  const server = spawn('node_modules/.bin/next', ['dev', '--hostname', '127.0.0.1', '--port', '0'], { cwd: next, env });
+  const closed = new Promise((resolve) => server.on('close', resolve));
+  let output = '';
+  const url = new Promise((resolve, reject) => {
+    const read = (text) => {
+      output += text;
+      const told = /Local: +(http\S+)/.exec(output);
+      if (told) resolve(told[1]);
+    };
+    server.stdout.on('data', read);
+    server.stderr.on('data', read);
+    closed.then((code) => reject(new Error(`next dev ended with ${code}: ${output}`)));
+  });
   try {
-    await drawn(`${url}some/path/`);
+    assert.deepEqual(await drawn(await url), { made: 2, ended: 1 });
   } finally {
-    server.close();
-    server.closeAllConnections();
+    server.kill();
+    await closed;
   }
 });
