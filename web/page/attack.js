@@ -2,7 +2,7 @@
 
 import { bars } from './chart.js';
 import { paint } from './draw.js';
-import { by, explainError, say, tell } from './main.js';
+import { by, enable, explainError, say, tell } from './main.js';
 
 export class AttackPart {
   #shared;
@@ -26,7 +26,7 @@ export class AttackPart {
   async #run() {
     const { image } = this.#shared.parts[1];
     if (!image) return tell('attack-state', 'Choose an image above first.', { bad: true });
-    by('run-attack').disabled = true;
+    enable('run-attack', false);
     tell('attack-state', 'Attacking …', { passing: true });
     try {
       const eps = Number(by('attack-eps').value);
@@ -43,7 +43,7 @@ export class AttackPart {
     } catch (error) {
       tell('attack-state', explainError(error), { bad: true });
     } finally {
-      by('run-attack').disabled = false;
+      enable('run-attack', true);
     }
     return this.#shared.strip().catch(() => undefined);
   }

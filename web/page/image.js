@@ -5,7 +5,7 @@ import { watch } from './camera.js';
 import { bars } from './chart.js';
 import { paint, paintDifference } from './draw.js';
 import { toImageData as pixels } from './lapidary/picture.js';
-import { by, explainError, say, tell } from './main.js';
+import { by, enable, explainError, say, tell } from './main.js';
 
 /** The pad is so many pixels wide; a stroke is as wide as a sixteenth of it. */
 const PAD = 224;
@@ -181,6 +181,8 @@ export class ImagePart {
       context.stroke();
     };
     const place = ({ offsetX, offsetY }) => [(offsetX * PAD) / pad.clientWidth, (offsetY * PAD) / pad.clientHeight];
+    const show = () => ['left', 'top'].forEach((edge, i) => (by('pen').style[edge] = `${(100 * this.#cursor[i]) / PAD}%`));
+    show();
     let last;
     pad.onpointerdown = (event) => {
       pad.setPointerCapture(event.pointerId);
@@ -200,6 +202,7 @@ export class ImagePart {
       if (move) {
         const before = this.#cursor;
         this.#cursor = before.map((at, i) => Math.min(PAD, Math.max(0, at + move[i])));
+        show();
         if (event.shiftKey) {
           line(before, this.#cursor);
           classify();
@@ -215,15 +218,17 @@ export class ImagePart {
   }
 
   #clear() {
-    by('pad').getContext('2d').fillRect(0, 0, PAD, PAD);
-    this.ask(by('pad').getContext('2d').getImageData(0, 0, PAD, PAD), { onPad: false });
+    const context = by('pad').getContext('2d');
+    context.fillStyle = '#000';
+    context.fillRect(0, 0, PAD, PAD);
+    this.ask(context.getImageData(0, 0, PAD, PAD), { onPad: false });
   }
 
   async #explain() {
     const target = Number(by('target').value);
     const { channels, side, classNames } = this.#model.about;
     const mine = (this.#explaining = new AbortController());
-    by('explain').disabled = true;
+    enable('explain', false);
     tell('explained', 'Looking …', { passing: true });
     try {
       const result = await this.#model.explain(this.#image, target, { eps: Number(by('eps').value), signal: mine.signal });
@@ -243,7 +248,7 @@ export class ImagePart {
       // Another image was chosen meanwhile.
       if (!mine.signal.aborted) tell('explained', explainError(error), { bad: true });
     } finally {
-      if (mine === this.#explaining && this.#image) by('explain').disabled = false;
+      if (mine === this.#explaining && this.#image) enable('explain', true);
     }
   }
 

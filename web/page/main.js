@@ -10,6 +10,22 @@ import { TeachPart } from './teach.js';
 
 export const by = (id) => document.getElementById(id);
 
+/** What gets the keyboard's focus as soon as it is enabled. */
+let heir;
+
+/**
+ * Enables a control or disables it. A disabled one cannot keep the keyboard's focus: `to`, or else the control itself, gets it
+ * as soon as that is enabled, unless it has gone elsewhere by then.
+ */
+export function enable(id, enabled, to = id) {
+  const control = by(id);
+  if (!enabled && control === document.activeElement) heir = by(to);
+  control.disabled = !enabled;
+  if (!heir || heir.disabled) return;
+  if (document.activeElement.matches('body, :disabled')) heir.focus({ preventScroll: true });
+  heir = undefined;
+}
+
 /**
  * Says something to screen readers, at most every 1.5 s; of what was held back the last is said. What is only `passing`
  * gives way to all else.
@@ -88,7 +104,7 @@ async function adapterName() {
 }
 
 async function selfTest() {
-  by('run-selftest').disabled = true;
+  enable('run-selftest', false);
   try {
     const { good, rows } = await robust.doctor({ onProgress: ({ done, total }) => (by('selftest').textContent = `${done} of ${total}`) });
     const wrong = rows.filter((row) => !row.good);
@@ -98,7 +114,7 @@ async function selfTest() {
   } catch (error) {
     by('selftest').textContent = explainError(error);
   } finally {
-    by('run-selftest').disabled = false;
+    enable('run-selftest', true);
   }
 }
 

@@ -5,7 +5,7 @@ import { code, search } from './code.js';
 import { paint, save } from './draw.js';
 import { gif } from './gif.js';
 import { toBlob, toCanvas } from './lapidary/picture.js';
-import { by, explainError, say, tell } from './main.js';
+import { by, enable, explainError, say, tell } from './main.js';
 
 /** Milliseconds that a step is shown. */
 const SHOWN = 90;
@@ -153,7 +153,7 @@ export class SamplePart {
     } catch (error) {
       if (current()) tell('draw-state', explainError(error), { bad: error?.name !== 'AbortError' });
     } finally {
-      if (current()) by('abort').disabled = true;
+      if (current()) enable('abort', false, 'sample');
       await this.#shared.strip().catch(() => undefined);
     }
   }

@@ -4,7 +4,7 @@
 import { LineChart } from './chart.js';
 import { paint, save } from './draw.js';
 import { load } from './lapidary/index.js';
-import { by, explainError, tell } from './main.js';
+import { by, enable, explainError, tell } from './main.js';
 
 /** Pixels of a thumbnail's side. */
 const THUMB = 48;
@@ -67,13 +67,16 @@ export class TeachPart {
     this.#abort?.abort();
     this.#taught?.dispose().catch(() => undefined);
     this.#taught = undefined;
-    by('teach-save').disabled = by('teach-use').disabled = true;
+    enable('teach-save', false);
+    enable('teach-use', false, 'teach-save');
   }
 
   #ready() {
     const filled = this.#kinds.filter(({ pictures }) => pictures.length).length;
-    by('teach').disabled = !this.#model || filled < 2 || this.#abort !== undefined;
-    by('teach-stop').disabled = this.#abort === undefined;
+    const runs = this.#abort !== undefined;
+    // One hands the keyboard's focus to the other.
+    enable('teach', this.#model !== undefined && filled >= 2 && !runs, 'teach-stop');
+    enable('teach-stop', runs, 'teach');
     if (!this.#abort && filled < 2 && !this.#taught) by('teach-state').textContent = 'At least two classes need pictures.';
   }
 
@@ -132,7 +135,7 @@ export class TeachPart {
 
   /** Classes with pictures that come with the page. */
   async #lesson() {
-    by('teach-lesson').disabled = true;
+    enable('teach-lesson', false);
     try {
       const response = await fetch('lesson.json');
       if (!response.ok) throw new Error(`lesson.json: the server answers ${response.status}`);
@@ -150,7 +153,7 @@ export class TeachPart {
     } catch (error) {
       tell('teach-state', explainError(error), { bad: true });
     }
-    by('teach-lesson').disabled = false;
+    enable('teach-lesson', true);
   }
 
   async #teach() {
@@ -187,7 +190,8 @@ export class TeachPart {
       const trained = await model.train({ images, labels, classes, steps, onStep, signal: mine.signal, finish: finish.signal });
       await this.#drawn('teach-after', model, [...classes.keys()], mine.signal);
       [this.#taught, model] = [model, undefined];
-      by('teach-save').disabled = by('teach-use').disabled = false;
+      enable('teach-save', true);
+      enable('teach-use', true);
       const { accuracyBefore, accuracyAfter } = trained;
       tell('teach-state', `${trained.steps} steps: of your ${images.length} pictures ${percent(accuracyAfter)} are classified correctly, ${percent(accuracyBefore)} before.`);
       document.documentElement.dataset.taught = String(Number(document.documentElement.dataset.taught ?? 0) + 1);
@@ -222,7 +226,7 @@ export class TeachPart {
     const taught = this.#taught;
     this.#taught = undefined;
     this.#shared.use(taught, { file: KEPT });
-    by('teach-save').disabled = false;
+    enable('teach-save', true);
     tell('teach-state', 'The parts above use this network now.');
     this.#shared.parts[0].sample();
   }
