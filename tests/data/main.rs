@@ -18,6 +18,7 @@ mod pickled;
 mod prepared;
 mod random;
 mod sets;
+mod streams;
 #[cfg(feature = "parquet")]
 mod tables;
 

@@ -11,76 +11,17 @@
 )]
 
 mod examples;
+mod failures;
+mod host;
 
+use host::{Host, SIDE, SIZE, WORDS, demo, starts, upload};
 use lapidary::Error;
 use lapidary::attack::{Attack, Pgd, PgdAttack};
-use lapidary::embed::{
-    Attacker, Budget, Filtering, Gpu, HostClassifier, Preferences, Sampler, check,
-    required_features,
-};
-use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Network, Pretrained};
+use lapidary::embed::{Attacker, Budget, Filtering, Gpu, HostClassifier, Preferences, Sampler};
+use lapidary::model::{Checkpoint, DeviceWeights, Network, Pretrained};
 use lapidary::wgpu;
 use pollster::block_on;
 use std::time::Duration;
-
-const SIDE: u32 = 16;
-const SIZE: BatchSize = BatchSize { images: 3, side: SIDE };
-const WORDS: usize = (3 * SIDE * SIDE) as usize;
-
-/// A host's device: WebGPU's default limits, no features.
-struct Host {
-    instance: wgpu::Instance,
-    device: wgpu::Device,
-    queue: wgpu::Queue,
-    gpu: Gpu,
-}
-
-impl Host {
-    fn new(limits: wgpu::Limits) -> Self {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = wgpu::Backends::PRIMARY;
-        let instance = wgpu::Instance::new(descriptor);
-        let wanted = std::env::var("LAPIDARY_ADAPTER").unwrap_or_default().to_lowercase();
-        let found = block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-        let named =
-            |adapter: &wgpu::Adapter| adapter.get_info().name.to_lowercase().contains(&wanted);
-        let adapter = found.into_iter().find(named).expect("these tests need a GPU adapter");
-        assert!(adapter.features().contains(required_features(&adapter)));
-        let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
-        let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
-        let gpu = Gpu::from_wgpu(&adapter.get_info(), device.clone(), queue.clone());
-        Self { instance, device, queue, gpu }
-    }
-
-    fn default() -> Self {
-        Self::new(wgpu::Limits::default())
-    }
-
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        self.device.create_command_encoder(&Default::default())
-    }
-
-    fn submit(&self, encoder: wgpu::CommandEncoder) {
-        self.queue.submit([encoder.finish()]);
-    }
-
-    fn read(&self, buffer: &lapidary::gpu::Buffer) -> Vec<f32> {
-        block_on(self.gpu.read(buffer)).unwrap()
-    }
-}
-
-fn demo() -> (Network, Checkpoint) {
-    let checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors").unwrap();
-    (Network::from_checkpoint(&checkpoint).unwrap(), checkpoint)
-}
-
-fn upload(host: &Host, (model, checkpoint): &(Network, Checkpoint)) -> DeviceWeights {
-    block_on(DeviceWeights::upload(&host.gpu, &model.parameters(), &checkpoint.weights)).unwrap()
-}
-
-fn starts(offset: usize) -> Vec<f32> {
-    (0..WORDS).map(|i| ((i * 37 + offset) % 101) as f32 / 101.0).collect()
-}
 
 /// The types that an app may keep anywhere and make on any thread.
 #[test]
@@ -393,80 +334,6 @@ fn dropping_one_leaks_nothing() {
     assert_eq!(seen[1], seen[2]);
 }
 
-#[test]
-fn a_host_that_lost_its_device_says_so() {
-    let host = Host::default();
-    let demo = demo();
-    let weights = upload(&host, &demo);
-    let mut sampler = block_on(Sampler::of(&demo.0, &weights, SIZE).build()).unwrap();
-    let mut classifier = block_on(HostClassifier::of(&demo.0, &weights, SIZE).build()).unwrap();
-    let mut encoder = host.encoder();
-    sampler.record(&mut encoder, Budget::Steps(1)).unwrap();
-    host.gpu.notify_lost("the cable was pulled");
-    let after = [
-        sampler.record(&mut encoder, Budget::Steps(1)).map(drop),
-        classifier.record(&mut encoder, Budget::Steps(1)).map(drop),
-        block_on(sampler.start(&starts(0), &[0, 1, 2])),
-        block_on(classifier.write(&starts(0))),
-        block_on(host.gpu.read(sampler.image_buffer())).map(drop),
-        block_on(Sampler::of(&demo.0, &weights, SIZE).build()).map(drop),
-    ];
-    for result in after {
-        let error = result.unwrap_err();
-        assert!(matches!(&error, Error::DeviceLost(why) if why.contains("cable")), "{error:?}");
-    }
-}
-
-#[test]
-fn what_a_device_lacks_is_listed() {
-    assert!(check(&Host::default().device).is_empty());
-    let host = Host::new(wgpu::Limits {
-        max_storage_buffers_per_shader_stage: 4,
-        max_compute_invocations_per_workgroup: 128,
-        // Nothing here needs it.
-        max_texture_dimension_3d: 256,
-        ..Default::default()
-    });
-    let missing = check(&host.device);
-    let names: Vec<_> = missing.iter().map(|each| (each.name, each.given, each.wanted)).collect();
-    let wanted = [
-        ("max_storage_buffers_per_shader_stage", 4, 8),
-        ("max_compute_invocations_per_workgroup", 128, 256),
-    ];
-    assert!(names.len() == 2 && wanted.iter().all(|each| names.contains(each)), "{names:?}");
-    let demo = demo();
-    let weights = upload(&host, &demo);
-    let error = block_on(Sampler::of(&demo.0, &weights, SIZE).build()).unwrap_err();
-    assert!(matches!(error, Error::MissingLimit { .. }), "{error:?}");
-    assert!(names.iter().all(|(name, ..)| error.to_string().contains(name)), "{error}");
-}
-
-#[test]
-fn settings_out_of_range_are_refused() {
-    let host = Host::default();
-    let demo = demo();
-    let weights = upload(&host, &demo);
-    let of = |size| Sampler::of(&demo.0, &weights, size);
-    let attacker = || Attacker::of(&demo.0, &weights, SIZE);
-    let refused = [
-        block_on(of(SIZE).steps(0).build()).map(drop),
-        block_on(of(SIZE).step_size(f32::NAN).build()).map(drop),
-        block_on(of(SIZE).columns(0).build()).map(drop),
-        block_on(of(SIZE).columns(u32::MAX).build()).map(drop),
-        block_on(of(SIZE).columns(1000).build()).map(drop),
-        block_on(of(BatchSize { images: 0, ..SIZE }).build()).map(drop),
-        block_on(attacker().eps(-1.0).build()).map(drop),
-        block_on(attacker().eps(f32::NAN).build()).map(drop),
-    ];
-    for result in refused {
-        let error = result.unwrap_err();
-        assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
-    }
-    let mut sampler = block_on(of(SIZE).build()).unwrap();
-    assert!(block_on(sampler.start(&[0.0; 3], &[0; 3])).is_err());
-    assert!(block_on(sampler.start(&starts(0), &[0; 2])).is_err());
-}
-
 /// An app loads on a thread of its own, or in a task that goes from thread to thread, and records elsewhere.
 #[test]
 fn they_are_made_on_another_thread() {
@@ -484,30 +351,4 @@ fn they_are_made_on_another_thread() {
     assert_eq!(sampler.record(&mut encoder, Budget::Steps(1)).unwrap(), 1);
     host.submit(encoder);
     assert_ne!(host.read(sampler.image_buffer()), starts(0));
-}
-
-/// wgpu does not say which device an encoder is of, so nothing is refused when it is recorded into: the encoder's own device tells
-/// when it is finished, to the error scope that is open there. (Of another instance wgpu panics instead.)
-#[test]
-fn an_encoder_of_another_device() {
-    let host = Host::default();
-    let found = block_on(host.instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    let name = &host.gpu.adapter().name;
-    let adapter = found.into_iter().find(|adapter| &adapter.get_info().name == name).unwrap();
-    let (other, _queue) = block_on(adapter.request_device(&Default::default())).unwrap();
-    let network = demo();
-    let weights = upload(&host, &network);
-    let size = BatchSize { images: 1, side: 16 };
-    let mut classifier = block_on(HostClassifier::of(&network.0, &weights, size).build()).unwrap();
-    let scope = other.push_error_scope(wgpu::ErrorFilter::Validation);
-    let mut encoder = other.create_command_encoder(&Default::default());
-    assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
-    drop(encoder.finish());
-    let said = block_on(scope.pop()).expect("an error").to_string();
-    assert!(said.contains("evice"), "{said}");
-    // What is recorded into an encoder of the right device still runs.
-    let mut encoder = host.encoder();
-    assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
-    host.submit(encoder);
-    assert!(host.read(classifier.logits().unwrap()).iter().all(|logit| logit.is_finite()));
 }
