@@ -7,6 +7,8 @@
 
 mod launcher;
 #[cfg(feature = "mpi")]
+mod messages;
+#[cfg(feature = "mpi")]
 mod mpi;
 #[cfg(feature = "mpi")]
 mod watch;
