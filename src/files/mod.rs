@@ -9,6 +9,7 @@ mod machine;
 mod number;
 mod pickle;
 mod regular;
+mod stack;
 
 pub use budget::Budget;
 pub use globals::{Storage, TensorPlace, other_tensor};
