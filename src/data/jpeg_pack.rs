@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::about::About;
 use super::dataset::Part;
-use super::pictures::{Pictures, Places};
+use super::pictures::Pictures;
+use super::places::Places;
 use crate::files;
 use crate::{Error, Result};
 

@@ -44,6 +44,10 @@ mod pickled;
 mod picture;
 #[cfg(not(target_arch = "wasm32"))]
 mod pictures;
+#[cfg(not(target_arch = "wasm32"))]
+mod pixels;
+#[cfg(not(target_arch = "wasm32"))]
+mod places;
 mod prepared;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod references;

@@ -20,7 +20,8 @@ use super::arrays::TEST;
 use super::dataset::Part;
 use super::natural::natural;
 use super::pages;
-use super::pictures::{Pictures, Places};
+use super::pictures::Pictures;
+use super::places::Places;
 use crate::files;
 use crate::{Error, Result, threads};
 

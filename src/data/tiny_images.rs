@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::about::About;
 use super::picture::Picture;
-use super::pictures::{Pictures, Places};
+use super::pictures::Pictures;
+use super::places::Places;
 use crate::{Error, Result};
 
 const SIDE: usize = 32;
