@@ -85,8 +85,8 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let adapter = gpu.adapter().to_string();
     if args.json {
         let mut told = as_json(&result, args.eps, &places, &adapter);
-        if let Some(pictures) = &mut pictures {
-            told["pictures"] = pictures.json(&result)?;
+        if let (Some(pictures), Some(told)) = (&mut pictures, told.as_object_mut()) {
+            told.insert("pictures".into(), pictures.json(&result)?);
         }
         return super::print(&format!("{told}\n"));
     }
