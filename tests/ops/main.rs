@@ -19,6 +19,7 @@ mod filtering;
 mod formulas;
 mod grouped;
 mod halves;
+mod large_weights;
 mod layers;
 mod many_images;
 mod mixed;
