@@ -1,5 +1,5 @@
-// Computes a loss of each image from its logits, in one invocation that loops over the classes. A file of shared/ that the
-// host appends to this one says which loss:
+// Computes a loss of each image from its logits, in one invocation that loops over the classes. The host appends one of these
+// files of the folder shared/, which defines the loss:
 //
 //     dlr_row.wgsl     difference of logits ratio     margin_row.wgsl  margin by which the image is misclassified
 //     pick_row.wgsl    the label's logit

@@ -1,5 +1,5 @@
 // Derivatives of each image's loss for its logits, for the losses of row_loss.wgsl: difference of logits ratio, margin, and the
-// label's logit. The file of shared/ that the host appends to this one defines the loss.
+// label's logit. The host appends one of the files shared/*_row.wgsl, which defines the loss.
 //
 //   grid                     one invocation per image, see shared/index.wgsl
 //   dy                       [image]

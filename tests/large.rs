@@ -1,6 +1,6 @@
 //! Tests large networks at full size with random weights (WRN-34-10, ResNet-50, WRN-50-4 and ConvNeXts): the number of
-//! parameters, and that a forward pass works and takes as much memory as was planned. The passes take minutes and up to 5 GB of
-//! memory on a CPU rasteriser, so they are run by `cargo test --release --test large -- --ignored --test-threads 1`.
+//! parameters, and that a forward pass works and takes the memory that was computed from shapes. The passes take minutes and up
+//! to 5 GB of memory on a CPU rasteriser, so they are run by `cargo test --release --test large -- --ignored --test-threads 1`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use lapidary::eval::Classifier;

@@ -241,7 +241,7 @@ impl Model {
                     Wanted { channels: Some(channels), side: self.known.side(), unit: true };
                 let images = Images::new(given, "nchw", wanted)?;
                 if seed != 0 {
-                    let wanted = "no seed=, which is for images that are drawn";
+                    let wanted = "no seed=, which only serves to draw start images at random";
                     return Err(mismatch(py, "sample", "seed= with images to start from", wanted));
                 }
                 if images.count != count {

@@ -1,5 +1,5 @@
-// Reads dy word by word for conv2d_weights_gemm.wgsl, where rows of dy are not whole quads (four columns), and declares x as
-// single words, which shared/conv2d_patch.wgsl reads.
+// Reads dy one 32-bit word at a time for conv2d_weights_gemm.wgsl, where rows of dy are not whole quads (four columns), and
+// declares x as single words, which shared/conv2d_patch.wgsl reads.
 
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;

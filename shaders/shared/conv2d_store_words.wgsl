@@ -1,5 +1,5 @@
-// Stores the output y of conv2d word by word, up to four columns of a channel at a time: for rows of any width, and for
-// columns that lie some words apart, as those of transposed convolutions do.
+// Stores the output y of conv2d one 32-bit word at a time, up to four columns of a channel at a time: for rows of any width,
+// and for columns that lie some words apart, as those of transposed convolutions do.
 
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 

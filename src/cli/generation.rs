@@ -84,10 +84,10 @@ impl Real {
 }
 
 /// Refuses a side that nothing would be brought to.
-fn check_side(side: Option<u32>, used: bool, what: &str) -> anyhow::Result<()> {
+fn check_side(side: Option<u32>, used: bool, images: &str) -> anyhow::Result<()> {
     match side.filter(|_| !used) {
         Some(side) => Err(Failure::Usage(format!(
-            "--side {side} resizes arrays and idx images, but {what}, and pictures are taken at their own size: leave --side out"
+            "--side {side} resizes arrays and idx images, but {images} are picture files, which are read at their own size: leave --side out"
         ))
         .into()),
         None => Ok(()),
@@ -101,7 +101,7 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     let measuring = &args.measuring;
     let real = Real::read(&measuring.reference, args.side.or(set.side()?))?;
     let used = set.has_side() || real.has_side();
-    check_side(args.side, used, "neither samples nor reference are such images")?;
+    check_side(args.side, used, "the samples and the reference's images")?;
     let gpu = session.gpu()?;
     session.introduce(&gpu)?;
     let stop = Stop::listen(session.speaks())?;
@@ -244,7 +244,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
 pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
     out::check(&args.out)?;
     let set = ImageSet::read(&args.images, args.side)?;
-    check_side(args.side, set.has_side(), "these are pictures")?;
+    check_side(args.side, set.has_side(), "these images")?;
     let gpu = session.gpu()?;
     let one = World::one();
     let mut eyes = Eyes::new(

@@ -1,5 +1,5 @@
 //! Collects results that all processes of a command compute, batch by batch, and one process writes (a row for each image).
-//! Finished rows are kept in a file beside the result, from which the same command goes on with any number of processes.
+//! Finished rows are kept in a file beside the result, from which the same command resumes, with any number of processes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};

@@ -24,7 +24,8 @@ pub fn run(session: &Session, args: &args::Train) -> anyhow::Result<()> {
         (None, Some(out)) => RunFolder::read_config(out)?,
         (None, None) => {
             return Err(Failure::Usage(
-                "name a preset or a configuration file, or the folder of a run with --out".into(),
+                "nothing says what to train: name a preset or a configuration file, or by --out the folder of a run to resume"
+                    .into(),
             )
             .into());
         }

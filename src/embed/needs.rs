@@ -1,4 +1,4 @@
-//! Lists and checks the limits and features that a wgpu device lent by another app must have.
+//! Lists and checks the limits that a wgpu device lent by another app must have; it needs no features.
 
 use crate::gpu::Gpu;
 use crate::{Error, Result};

@@ -89,8 +89,8 @@ impl InputGradient {
         Ok(Self { program, x, with, gradient, of, batch, words, classes })
     }
 
-    /// Computes the gradient of the prepared function of the logits with respect to each image, in the images' shape. `images`
-    /// are any number of whole images, NCHW, finite.
+    /// Computes the gradient with respect to each image, in the images' shape, of the function of the logits that
+    /// [`InputGradient::new`] was given as `of`. `images` are any number of whole images, NCHW, finite.
     ///
     /// # Errors
     /// `Mismatch` for a part of an image, for labels outside the network's classes, and unless there are as many labels, or
@@ -107,12 +107,12 @@ impl InputGradient {
             (With::Labels(labels), Of::Objective(_)) => (labels.len(), 1),
             (With::Factors(factors), Of::Logits) => (factors.len(), self.classes),
             (With::Labels(_), Of::Logits) => {
-                let given = "labels, for the gradient of the logits";
-                return wrong(given.into(), "a factor for each logit".into());
+                let given = "labels for Of::Logits";
+                return wrong(given.into(), "With::Factors, a factor for each logit".into());
             }
             (With::Factors(_), Of::Objective(_)) => {
-                let given = "factors, for the gradient of an objective";
-                return wrong(given.into(), "labels, one for each image".into());
+                let given = "factors for Of::Objective";
+                return wrong(given.into(), "With::Labels, a label for each image".into());
             }
         };
         if given != count * each {

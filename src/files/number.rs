@@ -68,12 +68,9 @@ pub fn fit(
     offset: u64,
     count: u64,
 ) -> Checked<Option<Vec<usize>>> {
-    let given = || format!("shape {shape:?}, strides {strides:?}, offset {offset}");
+    let given = || format!("a tensor's shape {shape:?}, strides {strides:?} and offset {offset}");
     if shape.len() != strides.len() {
-        return Err(format!(
-            "a tensor's {} do not fit: there has to be a stride for each dimension",
-            given()
-        ));
+        return Err(format!("{} do not fit: there has to be a stride for each dimension", given()));
     }
     let outside = || format!("{} do not fit a storage of {count} values", given());
     if elements(shape).is_none() {
@@ -105,7 +102,7 @@ pub fn fit(
     let mut covered = 1usize;
     for (&side, &stride) in sides.into_iter().filter(|&(_, &stride)| stride > 0) {
         if stride < covered {
-            return Err(format!("a tensor's {} make elements overlap", given()));
+            return Err(format!("{} make elements overlap", given()));
         }
         covered = stride.saturating_mul(side);
     }

@@ -19,7 +19,7 @@ use wgpu::BufferUsages;
 /// Offsets of uniform bindings are multiples of this on every adapter.
 const UNIFORM_ALIGNMENT: u64 = 256;
 
-/// A recording made ready on one device.
+/// A list of kernel launches ([`Recording`]) made ready on one device.
 #[derive(Debug)]
 pub struct Executor {
     pub(super) gpu: Gpu,
@@ -65,7 +65,7 @@ pub struct Pace {
 }
 
 impl Executor {
-    /// Allocates buffers and compiles kernels for a recording. `given` buffers are used where the recording names them;
+    /// Allocates buffers and compiles kernels for a list of kernel launches. `given` buffers are used where it names them;
     /// all others are made here and start as zeros.
     pub async fn new(
         gpu: &Gpu,

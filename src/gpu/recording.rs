@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The most workgroups in one dimension that WebGPU guarantees.
 const MAX_WORKGROUPS: u32 = 65_535;
 
-/// Identifies one buffer of a recording.
+/// Identifies one buffer of a [`Recording`], a list of kernel launches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub(super) usize);
 
@@ -115,7 +115,7 @@ pub struct Recording {
     /// The kernel launches, in the order in which they run.
     pub dispatches: Vec<Dispatch>,
     scratch: Vec<BufferId>,
-    /// The choices between several kernels that were made while recording, each of which tuning may change.
+    /// The choices between several kernels that were made while launches were recorded, each of which tuning may change.
     pub asked: Vec<Question>,
 }
 
@@ -132,12 +132,12 @@ impl Recording {
         [buffer, words.max().map_or(0, bytes)]
     }
 
-    /// Makes an empty recording, in which all choices of kernels are the default ones.
+    /// Makes an empty list of kernel launches, for which all choices of kernels will be the default ones.
     pub fn new(adapter: Arc<Adapter>) -> Self {
         Self::with_choices(adapter, Arc::default())
     }
 
-    /// Makes an empty recording that takes the kernels that tuning found the fastest on a device of this adapter.
+    /// Makes an empty list of kernel launches, for which the kernels that tuning found the fastest on this adapter will be taken.
     pub fn with_choices(adapter: Arc<Adapter>, choices: Arc<Choices>) -> Self {
         Self {
             adapter,
@@ -166,12 +166,12 @@ impl Recording {
         Ok(answer)
     }
 
-    /// Returns the description of the adapter that the recording is for, by which kernels may be chosen.
+    /// Returns the description of the adapter that will run the recorded kernel launches; ops may choose their kernels by it.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
 
-    /// Reserves a buffer of `words` 4-byte words in the recording.
+    /// Reserves a buffer of `words` 4-byte words for the recorded launches.
     pub fn buffer(&mut self, words: u32) -> BufferId {
         self.buffers.push(words);
         BufferId(self.buffers.len() - 1)

@@ -54,7 +54,7 @@ pub trait Op: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// Appends the op's kernel launches to the recording, at least one.
+    /// Appends the op's kernel launches, at least one, to the list [`Launch::to`].
     fn record(&self, launch: &mut Launch) -> Result<()>;
 
     /// Returns the number of floating-point operations, for the plan's summary; 0 where it does not matter.
@@ -76,10 +76,10 @@ pub trait Op: Any + Debug + Send + Sync {
     }
 }
 
-/// The recording to which an op adds its kernel launches, with the shapes and buffers of the node's values.
+/// The list to which an op adds its kernel launches, with the shapes and buffers of the node's values.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// The recording that launches are added to; it also says which adapter it is for.
+    /// The list of kernel launches, to which the op adds its own; it also says which adapter will run them.
     pub to: &'a mut Recording,
     /// The shapes of the node's inputs.
     pub inputs: &'a [Shape],

@@ -1,5 +1,5 @@
-//! A program: a computation graph that was lowered and planned for one device, with functions to write its inputs, run it and
-//! read its results.
+//! A program: a computation graph whose kernels were chosen, and whose launches and memory were laid out, for one device, with
+//! functions to write its inputs, run it and read its results.
 
 use super::{Asked, Rule, Target, lower};
 use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Lowering, Pace, Timing};

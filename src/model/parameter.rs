@@ -54,7 +54,7 @@ impl Parameter {
     }
 }
 
-/// The parameters of a model as values of one graph.
+/// The parameters of a model, with the running statistics of its batch norms, as values of one graph.
 #[derive(Clone, Debug, Default)]
 pub struct Weights(BTreeMap<String, Value>);
 

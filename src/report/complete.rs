@@ -22,11 +22,11 @@ pub struct Completed {
     pub report: PathBuf,
 }
 
-/// Carries out a whole run: trains both stages ([`train`]), evaluates and samples ([`assess`]), and writes the weights, the
-/// pictures, `metrics.json` and the report into the run folder; while it trains, the report is written again and again. The total
-/// of seconds counts from `began`. `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on
-/// from it. Of several processes, rank 0 evaluates and reports; the others return after training, with empty metrics and the
-/// folder's path.
+/// Carries out a whole run: trains both stages, adversarial and dual adversarial training ([`train`]), evaluates and samples
+/// ([`assess`]), and writes the weights, the pictures, `metrics.json` and the report into the run folder; while it trains, the
+/// report is written again and again. The total of seconds counts from `began`. `None` where the observer stopped it: a
+/// checkpoint is then on disk, and the same call goes on from it. Of several processes, rank 0 evaluates and reports; the
+/// others return after training, with empty metrics and the folder's path.
 ///
 /// # Errors
 /// The errors of [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.

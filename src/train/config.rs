@@ -84,7 +84,8 @@ pub struct Data {
     /// The augmentation of the images that are classified: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub classify: String,
-    /// The augmentation of the real images that stage 2 learns to tell from contrastive ones: one of [`Augment`]'s names.
+    /// The augmentation of the real images that the network learns to tell from contrastive ones in stage 2: one of
+    /// [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub real: String,
     /// The augmentation of out-of-distribution images from files, at which contrastive images start: one of [`Augment`]'s names.
@@ -341,7 +342,7 @@ impl Config {
         Self::from_table(all, schema)
     }
 
-    /// Returns the number of iterations of stage 2: 0 where the objective has only stage 1.
+    /// Returns the number of iterations of stage 2 (dual adversarial training): 0 where the objective has only stage 1.
     pub fn stage2_iterations(&self) -> u32 {
         if self.objective.has_stage2() { self.stage2.schedule.iterations } else { 0 }
     }

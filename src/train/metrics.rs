@@ -18,7 +18,7 @@ pub struct Metrics {
     pub ood_auroc: Option<f64>,
     /// The share of the samples that the judge, a second classifier, gives the class they were drawn for.
     pub judge_agreement: Option<f64>,
-    /// The number T of gradient steps by which contrastive images were made at the end of stage 2.
+    /// The number T of gradient steps by which contrastive images were made at the end of stage 2 (dual adversarial training).
     pub t_reached: Option<u32>,
     /// The number of images in the updates of both training stages, divided by the seconds that the stages took.
     pub images_per_second: Option<f64>,

@@ -1,5 +1,6 @@
 //! Resolves the network that a configuration trains: that of the table `[model]`, or the one in the file `model.weights`. Training
-//! and `lapidary plan` both use this code, so that a plan describes the network that is trained.
+//! and `lapidary plan`, which predicts the memory and time of training, both use this code, so that the prediction is for the
+//! network that is trained.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 //! Computes the memory and arithmetic that a training run needs from tensor shapes, without images, weights or device memory, and
-//! checks that the network can be trained with the losses of both stages.
+//! checks that the network can be trained with the losses of both training stages (adversarial and dual adversarial training).
 
 use super::learner::trained;
 use super::loss::Loss;

@@ -1,4 +1,5 @@
-//! The settings of training's two stages: the tables `[stage1]` and `[stage2]` of a training configuration.
+//! The settings of training's two stages: the tables `[stage1]` (adversarial training of the classifier) and `[stage2]` (dual
+//! adversarial training, of classifier and energy at once) of a training configuration.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,7 @@ use super::{Optimiser, schedule};
 use crate::attack::Pgd;
 use crate::ops::Norm;
 
-/// Which attack stage 1 trains against.
+/// The attack that stage 1 (adversarial training of the classifier) trains against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageAttack {
@@ -95,12 +96,12 @@ impl AttackTable {
 /// Unknown keys are refused where a configuration is read ([`Config::parse`](super::Config::parse)), not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage1 {
-    /// The iterations, batches and optimiser of stage 1.
+    /// The iterations, batches and optimiser of stage 1 (adversarial training).
     #[serde(flatten)]
     pub schedule: Schedule,
-    /// Which attack stage 1 trains against.
+    /// The attack that stage 1 (adversarial training of the classifier) trains against.
     pub attack: StageAttack,
-    /// The norm, radius and steps of stage 1's attack.
+    /// The norm, radius and steps of the attack of stage 1 (adversarial training).
     #[serde(flatten)]
     pub pgd: AttackTable,
     /// Whether batch normalisation uses the statistics of the whole batch where it is divided among processes (ranks) and into
@@ -115,7 +116,7 @@ pub struct Stage1 {
 /// Unknown keys are refused where a configuration is read ([`Config::parse`](super::Config::parse)), not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage2 {
-    /// The iterations, batches and optimiser of stage 2.
+    /// The iterations, batches and optimiser of stage 2 (dual adversarial training).
     #[serde(flatten)]
     pub schedule: Schedule,
     /// The norm, radius and steps of the attack that the classifier is trained against.
@@ -138,7 +139,7 @@ pub struct Stage2 {
     pub r1: f64,
     /// The L2 length of one of the gradient steps by which contrastive images are made.
     pub alpha: f64,
-    /// The number T of gradient steps by which contrastive images are made, at the start of stage 2.
+    /// The number T of gradient steps by which contrastive images are made, at the start of stage 2 (dual adversarial training).
     #[serde(rename = "start_T")]
     pub start_t: u32,
     /// The largest number T of gradient steps by which contrastive images are made.

@@ -1,5 +1,5 @@
-//! The tables of a training configuration other than the two stages': settings of each objective, of early stopping and of
-//! validation.
+//! The tables of a training configuration other than `[stage1]` and `[stage2]`: settings of each objective, of early stopping and
+//! of validation.
 
 use serde::{Deserialize, Serialize};
 

@@ -38,7 +38,7 @@ pub struct Report {
     pub terms: BTreeMap<Term, f32>,
     /// The logits of the classified images.
     pub logits: Vec<f32>,
-    /// The class logits f(x)\[y\] of the real images, then of the contrastive ones, in stage 2.
+    /// The class logits f(x)\[y\] of the real images, then of the contrastive ones, in stage 2 (dual adversarial training).
     pub joint: Vec<f32>,
 }
 
@@ -77,7 +77,8 @@ pub enum Score {
     ClassLogit,
 }
 
-/// The loss that tells real images from contrastive ones (made by gradient steps from out-of-distribution images) in stage 2.
+/// The loss by which stage 2 (dual adversarial training) tells real images from contrastive ones, which gradient steps make
+/// from out-of-distribution images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contrast {
     /// The binary cross-entropy of the scores.
@@ -248,7 +249,8 @@ impl Update {
         })
     }
 
-    /// Sets the real images of the next step of stage 2. Their labels are those of the contrastive ones.
+    /// Sets the real images of the next step of stage 2 (dual adversarial training). Their labels are those of the contrastive
+    /// ones.
     pub async fn write_real(&mut self, images: &[f32]) -> Result<()> {
         match self.real {
             Some(real) => self.program.write(real, images).await,
@@ -261,14 +263,14 @@ impl Update {
     }
 
     /// Computes the gradients of the loss for the images in the buffers, as part `part` (from 0) of a batch in `parts` equal
-    /// parts, and adds them, divided by `parts`, to the learner's; part 0 replaces what was there. It does not wait for the
-    /// device.
+    /// parts, and adds them, divided by `parts`, to the gradients that the [`Learner`], the network under training, holds; part
+    /// 0 replaces what was there. It does not wait for the device.
     pub async fn gradients(&mut self, part: u32, parts: u32) -> Result<()> {
         Self::of_pieces(std::slice::from_mut(self), part == 0, parts).await
     }
 
     /// Computes the gradients of some of the `parts` pieces of a batch, one piece by each of these updates, and adds them to
-    /// the learner's in this order; `first` says that they take the place of what was in the learner. Statistics of the
+    /// the learner's in this order; `first` says that they take the place of those that the learner held. Statistics of the
     /// pieces and of the other ranks' at the same time are joined, where the losses were made for that.
     pub(super) async fn of_pieces(updates: &mut [Self], first: bool, parts: u32) -> Result<()> {
         for (at, Self { program, seed, control, scale, written, .. }) in

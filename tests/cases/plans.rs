@@ -1,5 +1,5 @@
-//! Tests that `lapidary plan` describes what would be trained: the network that `model.weights` names, in the batches that training
-//! uses. A plan is computed from tensor shapes alone.
+//! Tests that `lapidary plan`, which predicts the memory of training from tensor shapes alone, does so for what would be trained:
+//! the network that `model.weights` names, in the batches that training uses.
 
 use std::fs;
 

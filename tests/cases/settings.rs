@@ -130,8 +130,11 @@ fn sides_and_precisions_count_where_samples_are_compared() {
     }
     colours(&here.join("real.npz"), 4, [12, 12]);
     for (command, what) in [
-        (&["generation", "png", "--reference", "png"][..], "neither samples nor reference"),
-        (&["features", "png"][..], "these are pictures"),
+        (
+            &["generation", "png", "--reference", "png"][..],
+            "the samples and the reference's images are picture files",
+        ),
+        (&["features", "png"][..], "these images are picture files"),
     ] {
         let more = ["--side", "32", "--extractor", "none.safetensors"];
         let output = lapidary(here, &[&["eval"], command, &more].concat());

@@ -153,7 +153,7 @@ fn onnx_files_that_would_do_harm() {
         (conv(&outside("location", ".."), &[5, 3, 1, 1]), "not a file in the same folder"),
         (
             conv(&outside("location", "a"), &[5, 3, 1, 1]),
-            "it can be read only if the ONNX file is opened by its path",
+            "files beside an ONNX file are read only if it is opened by its path",
         ),
         (conv(&outside("offset", "0"), &[5, 3, 1, 1]), "whose name is missing"),
         // Values that nothing makes, or that come later.

@@ -114,7 +114,7 @@ fn hostile_files_are_refused_by_name_and_reason() {
         (vec![1, 2, 3], "cut off"),
         (sound[..100].to_vec(), "cut off"),
         (sound[..sound.len() - 1].to_vec(), "fc.weight: cut off"),
-        ([&sound[..], &[0]].concat(), "1 bytes behind the last tensor"),
+        ([&sound[..], &[0]].concat(), "1 bytes follow the last tensor"),
         (huge, "100 MB"),
         (file_of("{nonsense", 0), "safetensors file"),
         (file_of(&"[".repeat(100_000), 0), "safetensors file"),

@@ -1,7 +1,7 @@
 """Checks that PyTorch, timm and ONNX Runtime compute the original network's logits from files that `lapidary convert` writes,
 with errors of at most 1e-5 times the largest logit, or 1e-5 where all are below 1.
 
-    python round_trip.py LAPIDARY        checks the files that the program LAPIDARY converts
+    python round_trip.py LAPIDARY        converts networks by the program LAPIDARY, and compares the logits of the written files with the original networks'
 
 LAPIDARY is the built program. Wide residual networks, and timm's ResNet and ConvNeXt, with random weights and statistics:
 saved by torch.save as a state dict or, in the format before PyTorch 1.6, as an averaged model of DataParallel's in a

@@ -1,5 +1,6 @@
-//! Kills one of several processes (kill -9) at a random moment: the others end soon, one of them names it, and the run goes
-//! on with any number of processes. This is done to two runs, or to n with `LAPIDARY_RANK_KILLS=n`.
+//! Kills one of the processes of a training run (kill -9) at a random moment: the others end soon, one of them names it, and the
+//! same command, with any number of processes, resumes the run from its last checkpoint. This is done to two runs, or to n with
+//! `LAPIDARY_RANK_KILLS=n`.
 
 #![allow(clippy::print_stderr, reason = "a person wants to know which moments they were")]
 

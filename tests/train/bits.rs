@@ -1,5 +1,6 @@
-//! Tests that a few iterations of both training stages end with weights of the recorded hash on the drivers that CI has, as
-//! changes of how kernels are chosen, planned and launched must not change what they compute.
+//! Tests that a few iterations of both training stages (adversarial, then dual adversarial training) end with weights of the
+//! recorded hash on the drivers that CI has, as changes of how kernels are chosen and launched, and of where values lie in memory,
+//! must not change what is computed.
 //!
 //! Another driver, or version of one, may round otherwise. Hashes are recorded by adapter and driver: for an unknown one the test
 //! prints the line to add here, in a commit that changes nothing else, and compares nothing.

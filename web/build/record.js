@@ -1,7 +1,7 @@
 // Makes web/page/recorded.json (the sampling run that is shown without WebGPU) and the README's pictures of the page anew, in a
 // headless Chromium:
 //
-//   scripts/web && node web/build/record.js
+//   scripts/web && node web/build/record.js        builds the page, then records it and takes its pictures
 
 import { copyFileSync } from 'node:fs';
 import { launch } from '../test/browser.js';

@@ -250,7 +250,7 @@ export class SamplePart {
     const link = new URL(location.href);
     link.search = search({ chosen: classes.length > 1 ? 'all' : classes[0], seed, steps, stepSize }, network);
     link.hash = '';
-    const missing = network?.file && `It cannot carry the network: whoever opens it has to choose the file ${network.file} there.`;
+    const missing = network?.file && `A link cannot carry the network: whoever opens it has to choose the file ${network.file} on the page.`;
     try {
       await navigator.clipboard.writeText(link.href);
       tell('draw-state', `The link is in the clipboard. ${missing ?? 'Opening it draws the same again.'}`);

@@ -1,6 +1,7 @@
-//! Trains a joint energy-based model on points in the plane: a perceptron learns points of a few classes by the losses of stage 2
-//! (docs/method.md: binary cross-entropy of logsumexp between real points and ones that gradient steps made, plus cross-entropy),
-//! and its energy over the plane is read to be drawn. Images are [2, 1, 1] here; ops, gradients and steps are the library's.
+//! Trains a joint energy-based model on points in the plane: a perceptron learns points of a few classes by the losses of stage
+//! 2, dual adversarial training (docs/method.md: binary cross-entropy of logsumexp between real points and ones that gradient
+//! steps made, plus cross-entropy), and its energy over the plane is read to be drawn. Images are [2, 1, 1] here; ops,
+//! gradients and steps are the library's.
 
 use crate::throw::{Thrown, throw};
 use lapidary::Result;

@@ -1,9 +1,10 @@
 //! Fine-tunes a network on a handful of pictures: adversarial training, or dual adversarial training, by the library's own
 //! losses, attacks and optimiser. The loop over steps is the package's, so that other calls have their turns in between.
 //!
-//! Batch normalisation keeps the file's running statistics in both objectives, as stage 2 does. Those of ten pictures are mostly
-//! chance, and would take the place of what thousands of images taught; attacks and samples use the running ones; and scales
-//! and offsets are trained, which can move every map as far as it has to go.
+//! Batch normalisation keeps the file's running statistics in both objectives, as stage 2 of the library's runs (dual
+//! adversarial training) does. Those of ten pictures are mostly chance, and would take the place of what thousands of images
+//! taught; attacks and samples use the running ones; and scales and offsets are trained, which can move every map as far as it
+//! has to go.
 
 use crate::network::{Network, asking};
 use crate::recipe::Recipe;

@@ -1,7 +1,7 @@
 // Tests, in a headless Chromium, pages that bundlers build with the package's packed tarball, also where a server has them in a
 // folder below its root.
 //
-//   node --test web/test/bundlers.test.js        after scripts/web; installs the examples' bundlers from npm
+//   node --test web/test/bundlers.test.js        needs the package that scripts/web builds; installs the examples' bundlers from npm
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';

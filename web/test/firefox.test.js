@@ -2,7 +2,7 @@
 // depends on the Firefox: Debian's of the series 140 has WebGPU on no Linux, whatever its preferences say, that of the series 153
 // has it by preferences, also on Mesa's lavapipe. Where there is no Firefox, nothing is tested, but in CI that is a failure.
 //
-//   node --test web/test/firefox.test.js        after scripts/web; FIREFOX=program where it is not firefox-esr or firefox
+//   node --test web/test/firefox.test.js        needs the package that scripts/web builds; FIREFOX=PROGRAM names another Firefox
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';

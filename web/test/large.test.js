@@ -1,7 +1,7 @@
 // Tests networks of ImageNet's size in the page: a ResNet-50 and a ConvNeXt-T of random weights classify a photograph as the
 // program does. The networks have a hundred megabytes each and take minutes on a CPU, so CI does not run this.
 //
-//   node --test web/test/large.test.js          after scripts/web and a build of the program (LAPIDARY=FILE names another)
+//   node --test web/test/large.test.js          needs the package that scripts/web builds, and the built program `lapidary` (LAPIDARY=FILE names another)
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,7 +1,7 @@
 // Tests the JavaScript package as a web developer uses it, in a headless Chromium: what its calls return, and that they leave no
 // GPU memory behind.
 //
-//   node --test web/test/package.test.js        after scripts/web and a build of the program (LAPIDARY=FILE names another)
+//   node --test web/test/package.test.js        needs the package that scripts/web builds, and the built program `lapidary` (LAPIDARY=FILE names another)
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';

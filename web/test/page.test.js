@@ -1,7 +1,7 @@
 // Tests the page and the package in a headless Chromium, by clicks and drops. The program `lapidary` classifies the samples that
 // the page makes, as a check.
 //
-//   node --test web/test/page.test.js        after scripts/web and a build of the program (LAPIDARY=FILE names another)
+//   node --test web/test/page.test.js        needs the package that scripts/web builds, and the built program `lapidary` (LAPIDARY=FILE names another)
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -203,7 +203,7 @@ test('a link names the network of an address, and says of a visitor’s file tha
   await sample(other, { steps: 2 });
   assert.match(await other.textContent('#code'), /lapidary sample fashion-demo --class 2 [^]*load\(file\); \/\/ fashion-demo, as a File/);
   await other.click('#copy-link');
-  await other.waitForFunction(() => /(clipboard\.|file=fashion-demo) It cannot carry the network: .* the file fashion-demo there/.test(document.getElementById('draw-state').textContent));
+  await other.waitForFunction(() => /(clipboard\.|file=fashion-demo) A link cannot carry the network: .* the file fashion-demo on the page/.test(document.getElementById('draw-state').textContent));
   await other.goto(other.url());
   await other.waitForFunction(() => /^The network of this link is not here: open its file fashion-demo under/.test(document.getElementById('draw-state').textContent));
   assert.equal(await other.evaluate(() => document.documentElement.dataset.sampled), undefined);

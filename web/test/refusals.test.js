@@ -1,7 +1,7 @@
-// Tests, without a browser, what the package refuses instead of giving a wrong number, and what the page says of a network that a
-// link cannot carry.
+// Tests, without a browser, what the JavaScript package refuses (with an error, instead of giving a wrong number), and what the
+// page says of a network that a link cannot carry.
 //
-//   node --test web/test/refusals.test.js        after scripts/web
+//   node --test web/test/refusals.test.js        needs the package that scripts/web builds
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 // Tests the report of `lapidary eval all` in a headless Chromium: it is one file that loads nothing else, shown in light and in dark.
 //
-//   node --test web/test/report.test.js        after a build of the program
+//   node --test web/test/report.test.js        needs the built program `lapidary` (LAPIDARY=FILE names another)
 //
 // LAPIDARY_REPORT names a report to look at in place of a small one made here; LAPIDARY_PICTURES a folder for pictures of it.
 

@@ -1,8 +1,8 @@
 // Tests training in the page, in a headless Chromium: the network learns the visitor's pictures, the samples drawn from it
 // afterwards differ from those before, and the program `lapidary` reads the network that the page saves.
 //
-//   node --test web/test/train.test.js          after scripts/web and a build of the program (LAPIDARY=FILE names another)
-//   LAPIDARY_WEB_STEPS=200 node --test ...      as long as a visitor trains; pictures before and after go to target/web-train
+//   node --test web/test/train.test.js          needs the package that scripts/web builds, and the built program `lapidary` (LAPIDARY=FILE names another)
+//   LAPIDARY_WEB_STEPS=200 node --test ...      trains 200 steps, as a visitor does; pictures before and after go to target/web-train
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

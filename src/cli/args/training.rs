@@ -1,4 +1,5 @@
-//! The options of the commands that train or plan a training: `demo`, `train`, `plan`, `runs` and `paper-table`.
+//! The options of the commands that train, predict what training takes, or list runs: `demo`, `train`, `plan`, `runs` and
+//! `paper-table`.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ pub struct Demo {
     /// Seed of all random numbers [default: the preset's]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Print the kernel launches, arithmetic operations and memory of one iteration of each stage, instead of training
+    /// Print the kernel launches, arithmetic operations and memory of one iteration of each training stage, instead of training
     ///
     /// They follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
@@ -50,7 +51,7 @@ pub struct Train {
     /// Resume the run in --out from its last checkpoint, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,
-    /// Print the kernel launches, arithmetic operations and memory of one iteration of each stage, instead of training
+    /// Print the kernel launches, arithmetic operations and memory of one iteration of each training stage, instead of training
     ///
     /// They follow from shapes: pictures are counted but not decoded, and nothing is trained.
     #[arg(long)]
@@ -60,7 +61,7 @@ pub struct Train {
 /// The arguments of the command `plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// Training configuration: a preset's name or a TOML file
+    /// Configuration of the training whose memory is predicted, and with --time its duration: a preset's name or a TOML file
     #[arg(value_name = "CONFIG")]
     pub config: String,
     /// Change one value of the configuration, such as stage2.batch=32
@@ -68,17 +69,17 @@ pub struct Plan {
     /// May be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Also measure how long training takes: run three iterations of each stage and discard their results
+    /// Also measure how long training takes: run three iterations of each training stage and discard their results
     ///
     /// Without it memory follows from shapes alone, and no data are read.
     #[arg(long)]
     pub time: bool,
-    /// Number of classes to plan with [default: the number of class folders in the data, or if there are none that of the data
-    /// set that the preset is for, such as 10 for CIFAR-10]
+    /// Number of classes that the images are assumed to have [default: the number of class folders in the data, or if there are
+    /// none that of the data set that the preset is for, such as 10 for CIFAR-10]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub classes: Option<u32>,
-    /// Number of channels of the images to plan with [default: 3 for folders of pictures, else that of the data set that the
-    /// preset is for, such as 1 for Fashion-MNIST]
+    /// Number of channels that the images are assumed to have [default: 3 for folders of pictures, else that of the data set
+    /// that the preset is for, such as 1 for Fashion-MNIST]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
     pub channels: Option<u32>,
     /// Predict how long an iteration takes with 1, 2, 4 and up to N processes (ranks)

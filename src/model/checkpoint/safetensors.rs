@@ -187,9 +187,9 @@ fn unfitting(header: &[u8], has: u64) -> Option<String> {
             return Some(format!("{name}: {given} bytes do not fit {dtype} of shape {shape:?}"));
         }
         if end > has {
-            return Some(format!("{name}: cut off, ends at byte {end} of {has} bytes of data"));
+            return Some(format!("{name}: cut off at byte {has}, before its end at byte {end}"));
         }
         expected = end;
     }
-    (expected < has).then(|| format!("{} bytes behind the last tensor", has - expected))
+    (expected < has).then(|| format!("{} bytes follow the last tensor", has - expected))
 }

@@ -1,4 +1,5 @@
-//! Carries out a training run: stage 1, stage 2, and checkpoints from which it resumes with the same bits.
+//! Carries out a training run: stage 1 (adversarial training of the classifier), stage 2 (dual adversarial training or JEM, of
+//! classifier and energy at once), and checkpoints from which it resumes with the same bits.
 
 mod after;
 mod agreement;
@@ -36,7 +37,7 @@ pub struct Outcome {
     pub average: StateDict,
     /// The metadata that are written beside the weights.
     pub metadata: Metadata,
-    /// The number T of gradient steps of contrastive images at the end of stage 2.
+    /// The number T of gradient steps of contrastive images at the end of stage 2 (dual adversarial training).
     pub t_reached: u32,
     /// The wall time of the stages, time before a resume included.
     pub seconds: Seconds,
@@ -57,9 +58,9 @@ pub struct Seconds {
     pub stage2: f64,
 }
 
-/// Trains a network through both stages, from the run folder's latest checkpoint if it has one. Every event goes into the
-/// folder's log, then to the observer, who may stop the run: it is then saved first. A run that cannot be trained is refused
-/// before its training begins ([`check_stages`](super::check_stages)).
+/// Trains a network through both stages (adversarial, then dual adversarial training), from the run folder's latest checkpoint
+/// if it has one. Every event goes into the folder's log, then to the observer, who may stop the run: it is then saved first. A
+/// run that cannot be trained is refused before its training begins ([`check_stages`](super::check_stages)).
 ///
 /// Where training diverges it goes on from the last checkpoint at half the rate, `checkpoint.roll_backs` times; after that
 /// it ends with [`Error::Diverged`]. Images or a folder that cannot be read or written end it with that error, after a

@@ -1,4 +1,5 @@
-//! Runs the iterations of stage 1 (adversarial training of the classifier, for every objective) and of training without attacks.
+//! Runs the iterations of stage 1 (adversarial training of the classifier), with the loss of the objective that the configuration
+//! chooses, and of training without attacks.
 
 use super::{
     Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passes, wait_share,

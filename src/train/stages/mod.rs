@@ -1,5 +1,6 @@
-//! The training loops of stage 1, stage 2 and training without attacks, an iteration at a time. This file has what they share:
-//! streams of images, batches divided to fit the memory, and the numbers that an iteration reports.
+//! The training loops of stage 1 (adversarial training of the classifier), stage 2 (dual adversarial training or JEM, of classifier
+//! and energy at once) and training without attacks, an iteration at a time. This file has what they share: streams of images,
+//! batches divided to fit the memory, and the numbers that an iteration reports.
 
 mod classifier;
 mod dual;

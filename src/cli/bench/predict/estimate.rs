@@ -1,5 +1,5 @@
-//! Estimates how long the kernel launches of a planned computation graph take on a chip, from its compiler's figures for the
-//! kernels and from the chip's published figures.
+//! Estimates how long the kernel launches of a computation graph take on a chip, from its compiler's figures for the kernels
+//! and from the chip's published figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

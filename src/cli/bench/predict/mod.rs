@@ -1,6 +1,6 @@
 //! `bench --predict`: estimates how long a step would take on a chip that is not here, from its compiler's figures for the
-//! kernels (`compiled.rs`) and from its published figures (`chip.rs`). The step is lowered and planned as for an adapter of that
-//! chip; nothing runs.
+//! kernels (`compiled.rs`) and from its published figures (`chip.rs`). The step's kernels are chosen, and its memory is laid
+//! out, as for an adapter of that chip; nothing runs.
 
 mod chip;
 mod compiled;

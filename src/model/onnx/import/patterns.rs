@@ -1,5 +1,6 @@
 //! Recognises functions that ONNX exporters write as several operators and that are one layer here: GELU by the error function,
-//! and layer normalisation as operator sets before 17 have to write it. The layer is made when the last of the operators is read.
+//! PyTorch's softplus, and layer normalisation as operator sets before 17 have to write it. The layer is made when the last of the
+//! operators is read.
 
 use super::build::{Builder, Known, Layout, Map};
 use super::tensors::{Constant, shown};

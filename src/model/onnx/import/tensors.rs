@@ -239,7 +239,7 @@ impl Store {
         if !self.files.contains_key(name) {
             let folder = self.folder.as_ref();
             let folder = folder.ok_or_else(|| {
-                wrong("it can be read only if the ONNX file is opened by its path".into())
+                wrong("files beside an ONNX file are read only if it is opened by its path".into())
             })?;
             let open = || {
                 let file = files::open(&folder.join(name))?;

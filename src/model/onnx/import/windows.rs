@@ -36,7 +36,7 @@ impl Window {
                 let before = auto == "SAME_LOWER";
                 let rows = same(height, kernel[0], stride[0], before);
                 let columns = same(width, kernel[1], stride[1], before);
-                let ([top, bottom], [left, right]) = rows.zip(columns).ok_or("the stride is 0")?;
+                let ([top, bottom], [left, right]) = rows.zip(columns).ok_or("a stride is 0")?;
                 [top, left, bottom, right]
             }
             other => {
@@ -70,7 +70,7 @@ impl Builder {
         let kernel = [side(rows)?, side(columns)?];
         let window = Window::of(node, kernel, [shape.height(), shape.width()])?;
         let groups =
-            u32::try_from(node.int("group", 1)).map_err(|_| "the number of groups is negative")?;
+            u32::try_from(node.int("group", 1)).map_err(|_| "attribute group is out of range")?;
         let (mut x, mut padding) = (x, [0, 0]);
         match window.alike() {
             Some(alike) => padding = alike,
