@@ -9,9 +9,11 @@ const PIXELS = 64e6;
 export async function pixels(image) {
   if (image.data) return image;
   const name = image.name ?? 'the picture';
-  const undecoded = (error) => named('BadPicture', `${name}: this browser cannot read it as a picture (${error.message})`);
+  const undecoded = () => {
+    throw named('BadPicture', `${name}: this browser cannot read it as a picture`);
+  };
   const stored = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
-  const bitmap = image instanceof Blob ? await createImageBitmap(image, stored).catch((error) => { throw undecoded(error); }) : image;
+  const bitmap = image instanceof Blob ? await createImageBitmap(image, stored).catch(undecoded) : image;
   const { width, height } = bitmap;
   try {
     if (width * height > PIXELS) throw named('BadPicture', `${name} has ${width}×${height} pixels, but at most ${PIXELS / 1e6} million are read: scale it down first`);

@@ -1,10 +1,25 @@
 // Draws on the page's canvases: images of 1 or 3 channels, signed differences, energies.
 
-import { toCanvas } from './lapidary/picture.js';
+import { toImageData } from './lapidary/picture.js';
 
-/** Puts an image (CHW in [0, 1]) on a canvas at its own size; the style scales it. */
+/**
+ * Puts an image (CHW in [0, 1]) on a canvas at its own size; the style scales it. Ten canvases are painted at every step, so one
+ * of the right size keeps it, and none is on the GPU, for which small images would have to wait.
+ */
 export function paint(canvas, image, channels, side) {
-  toCanvas(image, { channels, side, canvas });
+  const data = toImageData(image, { channels, side });
+  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side;
+  canvas.getContext('2d', { willReadFrequently: true }).putImageData(data, 0, 0);
+}
+
+/** Decodes a picture to a bitmap of at most `most` pixels a side. Files are scaled where they are decoded, apart from this thread. */
+export async function decoded(picture, most) {
+  const whole = await createImageBitmap(picture);
+  const scale = most / Math.max(whole.width, whole.height);
+  if (scale >= 1) return whole;
+  const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((length) => Math.max(1, Math.round(length * scale)));
+  whole.close();
+  return createImageBitmap(picture, { resizeWidth, resizeHeight, resizeQuality: 'medium' });
 }
 
 /** Signed values on blue (below 0) over grey to orange, which the common kinds of colour blindness tell apart. */

@@ -25,9 +25,9 @@ export async function fallback(reason, detail, player) {
   const [why, advice] = ADVICE[reason] ?? ['The page could not start.', 'Reload it; if it stays so, please report the message.'];
   const notice = document.getElementById('fallback');
   const strong = Object.assign(document.createElement('strong'), { textContent: why });
-  const rest = ` ${advice} Below is a recorded run; on your own GPU it would be live.`;
+  const rest = ` ${advice} Below are a recorded run and what the other parts are about; on your own GPU all of it is live.`;
   notice.replaceChildren(strong, rest, ...(detail ? [document.createElement('br'), `Details: ${detail}`] : []));
-  notice.dataset.reason = reason;
+  notice.dataset.reason = document.documentElement.dataset.fallback = reason;
   notice.hidden = false;
   document.getElementById('adapter').textContent = 'none';
   document.getElementById('network').textContent = 'not loaded';

@@ -2,14 +2,21 @@
 // would make it another class.
 
 import { watch } from './camera.js';
-import { bars } from './chart.js';
-import { paint, paintDifference } from './draw.js';
+import { bars, unbar } from './chart.js';
+import { decoded, paint, paintDifference } from './draw.js';
 import { toImageData as pixels } from './lapidary/picture.js';
 import { by, enable, explainError, say, tell } from './main.js';
 
 /** The pad is so many pixels wide; a stroke is as wide as a sixteenth of it. */
 const PAD = 224;
 const STROKE = 18;
+
+/** Makes the pad black again, to be drawn on in white. */
+function blank() {
+  const context = by('pad').getContext('2d', { willReadFrequently: true });
+  context.fillStyle = '#000';
+  context.fillRect(0, 0, PAD, PAD);
+}
 
 export class ImagePart {
   #shared;
@@ -31,11 +38,11 @@ export class ImagePart {
       drop.addEventListener(type, (event) => {
         event.preventDefault();
         drop.classList.toggle('over', type === 'dragover');
-        if (type === 'drop') this.#file(event.dataTransfer.files[0]);
+        if (type === 'drop') shared.take(event.dataTransfer.files[0]);
       });
     }
-    addEventListener('paste', (event) => this.#file(event.clipboardData?.files[0]));
-    by('image-file').onchange = ({ target }) => this.#file(target.files[0]);
+    addEventListener('paste', (event) => this.open(event.clipboardData?.files[0]));
+    by('image-file').onchange = ({ target }) => this.open(target.files[0]);
     by('use-sample').onclick = () => this.ask(shared.parts[0].image);
     by('camera').onclick = () => (this.#camera ? this.#camera.abort() : this.#watch());
     by('clear-pad').onclick = () => this.#clear();
@@ -85,8 +92,7 @@ export class ImagePart {
       paint(canvas, grey, 1, side);
       button.append(canvas);
       button.onclick = () => {
-        buttons.forEach((other) => other.setAttribute('aria-pressed', String(other === button)));
-        this.ask(pixels(grey, { channels: 1, side }));
+        this.ask(pixels(grey, { channels: 1, side }), { button });
       };
       return button;
     });
@@ -95,7 +101,7 @@ export class ImagePart {
   }
 
   /** A file is read in the worker; the pad shows a small copy of it. */
-  async #file(file) {
+  async open(file) {
     if (!file) return;
     if (!file.size) return void tell('image-state', `${file.name}: the file is empty.`, { bad: true });
     await this.ask(file);
@@ -116,12 +122,13 @@ export class ImagePart {
   }
 
   /** Shows an image, unless it is the pad's own, and classifies it; a `live` one is followed by the next. */
-  async ask(image, { onPad = true, live = false } = {}) {
+  async ask(image, { onPad = true, live = false, button } = {}) {
     if (!this.#model || !image) return;
     if (!live) this.#camera?.abort();
     const turn = ++this.#asked;
     const model = this.#model;
     this.#giveUp();
+    for (const other of by('examples').children) other.setAttribute('aria-pressed', String(other === button));
     if (!live) tell('image-state', image instanceof File ? `Reading ${image.name} …` : '', { passing: true });
     try {
       const shown = image instanceof Float32Array ? pixels(image, model.about) : image;
@@ -138,26 +145,23 @@ export class ImagePart {
       document.documentElement.dataset.classified = String(turn);
     } catch (error) {
       if (turn !== this.#asked) return;
+      // Nothing of the image before is left that could be taken for this one's, nor comes this one on the pad still.
+      this.#asked++;
+      if (onPad) blank();
+      by('seen').getContext('2d').fillRect(0, 0, PAD, PAD);
+      unbar(by('posterior'));
       by('seen-size').textContent = 'The network sees nothing yet.';
       tell('image-state', explainError(error), { bad: true });
     }
   }
 
-  /** The whole image, as large as it goes; large files are scaled while they are decoded, apart from this thread. */
+  /** The whole image, as large as it goes. */
   async #onPad(image, current) {
-    let shown = image;
-    if (image instanceof Blob) {
-      const whole = await createImageBitmap(image).catch(() => undefined);
-      if (!whole) return;
-      const scale = Math.min(1, (2 * PAD) / Math.max(whole.width, whole.height));
-      const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((length) => Math.max(1, Math.round(length * scale)));
-      shown = scale < 1 ? await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: 'medium' }) : whole;
-    } else if (image instanceof ImageData) shown = await createImageBitmap(image);
-    if (!current()) return;
+    const shown = image instanceof ImageBitmap ? image : await decoded(image, 2 * PAD).catch(() => undefined);
+    if (!shown || !current()) return;
     const context = by('pad').getContext('2d');
+    blank();
     context.imageSmoothingEnabled = shown.width > PAD;
-    context.fillStyle = '#000';
-    context.fillRect(0, 0, PAD, PAD);
     const scale = PAD / Math.max(shown.width, shown.height);
     const [width, height] = [shown.width * scale, shown.height * scale];
     const [left, top] = [(PAD - width) / 2, (PAD - height) / 2];
@@ -171,7 +175,7 @@ export class ImagePart {
   #pad() {
     const pad = by('pad');
     const context = pad.getContext('2d', { willReadFrequently: true });
-    context.fillRect(0, 0, PAD, PAD);
+    blank();
     const classify = () => this.ask(context.getImageData(0, 0, PAD, PAD), { onPad: false });
     const line = (from, to) => {
       Object.assign(context, { strokeStyle: '#fff', lineWidth: STROKE, lineCap: 'round' });
@@ -218,10 +222,8 @@ export class ImagePart {
   }
 
   #clear() {
-    const context = by('pad').getContext('2d');
-    context.fillStyle = '#000';
-    context.fillRect(0, 0, PAD, PAD);
-    this.ask(context.getImageData(0, 0, PAD, PAD), { onPad: false });
+    blank();
+    this.ask(by('pad').getContext('2d').getImageData(0, 0, PAD, PAD), { onPad: false });
   }
 
   async #explain() {
@@ -240,7 +242,7 @@ export class ImagePart {
       paint(by('after'), after.image, channels, side);
       const most = paintDifference(by('difference'), difference, channels, side);
       for (const id of ['before', 'after', 'difference']) by(id).style.width = '224px';
-      by('difference-scale').textContent = `Blue: darker, orange: lighter, by up to ${most.toFixed(2)}.`;
+      by('difference-scale').textContent = `Blue: darker, orange: lighter, by up to ${Math.round(100 * most)} percent of full brightness.`;
       this.#wipe(Number(by('wipe').value));
       tell('explained', `${classNames[target]}: ${share(before)} before, ${share(after)} after; ${verdict} at a distance of ${distance.toFixed(2)}.`);
       await this.#shared.strip().catch(() => undefined);

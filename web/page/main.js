@@ -131,6 +131,8 @@ function use(model, from) {
 }
 
 let opening;
+/** Whether the network of the page's link is still to be opened. */
+let awaited = false;
 
 /** Loads a network of an address or a file beside the others; one that is still being loaded is given up for it. */
 async function openCheckpoint(source) {
@@ -145,6 +147,8 @@ async function openCheckpoint(source) {
     const model = await load(source, { beside: robust, onProgress, onLost, signal: mine.signal });
     const { architecture, parameters, fileBytes, sha256, classes, side, channels } = model.about;
     use(model, from);
+    if (awaited) parts[0].sample();
+    awaited = false;
     const size = `${classes} classes, ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}`;
     tell('checkpoint-state', `${name}: ${architecture}, ${parameters.toLocaleString('en')} weights, ${size}; ${fileBytes.toLocaleString('en')} bytes, SHA-256 ${sha256 ?? 'not computed: the context is not secure'}. Nothing was uploaded; the parts above use this network now.`);
   } catch (error) {
@@ -152,20 +156,47 @@ async function openCheckpoint(source) {
   }
 }
 
+/** What networks are kept in, also those that a browser cannot read: it says so. */
+const CHECKPOINT = /\.(safetensors|pth?|ckpt|onnx|bin|npz|tar)$/i;
+
+/** Takes a file that is dropped somewhere: a checkpoint, or else a picture. */
+function take(file, at) {
+  if (!file || !robust) return undefined;
+  if (!at?.closest?.('#checkpoint') && !CHECKPOINT.test(file.name)) return parts[1].open(file);
+  tell('image-state', `${file.name} is opened under “Your checkpoint”.`, { passing: true });
+  return openCheckpoint(file);
+}
+
+// Beside the places for it a dropped file would be shown by the browser, in place of the page.
+for (const type of ['dragover', 'drop']) {
+  addEventListener(type, (event) => {
+    if (event.defaultPrevented || !event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    if (type === 'drop') take(event.dataTransfer.files[0], event.target);
+  });
+}
+
+/** Waits for the page's words to be on the screen, before which nothing large is asked for; in a page that nobody sees yet, for a second. */
+const painted = () =>
+  new Promise((resolve) => {
+    new PerformanceObserver((list) => list.getEntriesByName('first-contentful-paint').length && resolve()).observe({ type: 'paint', buffered: true });
+    setTimeout(resolve, 1000);
+  });
+
 async function start() {
   // Before the first part writes an address of its own.
   const query = new URLSearchParams(location.search);
-  const shared = { strip, parts, use, network: () => origin };
+  const shared = { strip, parts, use, take, network: () => origin };
   parts.push(new SamplePart(shared), new ImagePart(shared), new AttackPart(shared), new PlanePart(shared), new TeachPart(shared));
-  const manifest = fetch('models/models.json').then((response) => response.json());
+  await painted();
   const reason = await obstacle();
   if (reason) return stop(reason.reason, reason.detail);
   try {
-    const hashes = await manifest;
+    const hashes = await (await fetch('models/models.json')).json();
     const hash = (name) => hashes[name]?.sha256;
     const model = await load('models/fashion-demo.safetensors', { sha256: hash('fashion-demo.safetensors'), onProgress: progress, onLost, onTuning });
     by('loading').classList.add('done');
-    by('precision').textContent = `f32${model.adapter.f16 ? ' (the adapter has f16 too)' : ''}`;
+    by('precision').textContent = `f32${model.adapter.f16 ? ', f16 possible' : ''}`;
     use(model);
     adapterName().then((name) => (by('adapter').textContent = name));
     by('run-selftest').disabled = false;
@@ -175,8 +206,9 @@ async function start() {
     // Until another network is there, the address stays the link's, also for a reload.
     if (named || missing) history.replaceState(null, '', `?${query}${location.hash}`);
     if (named) await openCheckpoint(named);
+    awaited = (named || missing) && !origin;
     // The first screen draws by itself, unless that would be with another network than the link's.
-    if ((named || missing) && !origin) tell('draw-state', `The network of this link is not here: ${named ? by('checkpoint-state').textContent : `open its file ${missing} under “Your checkpoint”`}. Until then the page’s own one draws.`, { bad: true });
+    if (awaited) tell('draw-state', `The network of this link is not here: ${named ? by('checkpoint-state').textContent : `open its file ${missing} under “Your checkpoint”`}. Until then the page’s own one draws.`, { bad: true });
     else parts[0].sample();
     plain = await load('models/fashion-plain.safetensors', { sha256: hash('fashion-plain.safetensors'), beside: robust });
     parts.forEach((part) => part.use(robust, plain));

@@ -16,8 +16,9 @@ export class PlanePart {
   #model;
   #toy;
   #points = [];
-  #chart = new LineChart(by('loss-chart'), ['drawing', 'loss'], 'Loss in the plane');
+  #chart = new LineChart(by('loss-chart'), ['update', 'loss'], 'Loss in the plane', (i) => this.#updates - STEPS * (this.#losses.length - 1 - i));
   #losses = [];
+  #updates = 0;
   #land;
   #contrastive = new Float32Array();
   #training = false;
@@ -133,6 +134,7 @@ export class PlanePart {
     if (toy !== this.#toy) return;
     this.#contrastive = contrastive;
     this.#losses = [...this.#losses, bce].slice(-200);
+    this.#updates = steps;
     this.#land = this.#landscape(map);
     this.#chart.update(this.#losses);
     this.#draw();
@@ -167,7 +169,8 @@ export class PlanePart {
 
   #draw() {
     const square = by('square');
-    const context = square.getContext('2d');
+    // Not on the GPU, for which a page that starts would have to wait.
+    const context = square.getContext('2d', { willReadFrequently: true });
     context.fillStyle = 'rgb(102 105 112)';
     context.fillRect(0, 0, SIDE, SIDE);
     if (this.#land) context.drawImage(this.#land, 0, 0, SIDE, SIDE);

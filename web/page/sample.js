@@ -22,6 +22,13 @@ const KEYS = { seed: 'seed', steps: 'steps', 'step-size': 'size' };
 const within = ({ min, max }, value) => Math.min(Number(max), Math.max(Number(min), Number(value) || 0));
 const mean = (energies) => energies.reduce((sum, energy) => sum + energy, 0) / energies.length;
 
+/** What a run came to. */
+function outcome({ classNames, frames, steps }) {
+  const [from, to] = [frames[0], frames.at(-1)].map(({ energies }) => mean(energies).toFixed(2));
+  const [what, whose] = classNames.length > 1 ? [`${classNames.length} images`, 'mean energy'] : [classNames[0], 'energy'];
+  return `${what}: ${whose} from ${from} to ${to} in ${steps} steps.`;
+}
+
 export class SamplePart {
   #shared;
   #model;
@@ -72,13 +79,13 @@ export class SamplePart {
     if (this.#model === model) return;
     this.#model = model;
     this.#chips(model.about.classNames);
-    by('sample').disabled = false;
+    by('sample').disabled = by('classes').inert = false;
     this.#remember();
   }
 
   disable() {
     this.#abort?.abort();
-    by('sample').disabled = true;
+    by('sample').disabled = by('classes').inert = true;
   }
 
   /** The last image shown, for the other parts. */
@@ -128,6 +135,7 @@ export class SamplePart {
     const mine = (this.#abort = new AbortController());
     const current = () => mine === this.#abort;
     by('abort').disabled = false;
+    tell('draw-state', 'Preparing …', { passing: true });
     const run = { classes, classNames: classes.map((i) => classNames[i]), channels, side, seed, steps, stepSize, network: this.#shared.network(), frames: [] };
     this.show(run);
     const { frames } = run;
@@ -146,8 +154,7 @@ export class SamplePart {
       if (!frames.length) this.#paint(clouds);
       this.#play(true);
       await this.#model.sample({ classes, seed, steps, stepSize, onStep, signal: mine.signal });
-      const [from, to] = [frames[0], frames.at(-1)].map(({ energies }) => mean(energies).toFixed(2));
-      tell('draw-state', `${classes.length > 1 ? `${classes.length} images` : run.classNames[0]}: ${energy} from ${from} to ${to} in ${steps} steps.`);
+      tell('draw-state', outcome(run));
       if (still.matches) this.#go(frames.length - 1);
       document.documentElement.dataset.sampled = String(Number(document.documentElement.dataset.sampled ?? 0) + 1);
     } catch (error) {
@@ -181,29 +188,30 @@ export class SamplePart {
     );
     this.#bounds();
     this.#go(0);
-    if (run.frames.length) this.#play(!still.matches);
+    if (!run.frames.length) return;
+    tell('draw-state', `Recorded. ${outcome(run)}`);
+    this.#play(!still.matches);
   }
 
   #bounds() {
     const { frames } = this.#run;
     by('scrub').max = Math.max(frames.length - 1, 0);
     for (const id of ['scrub', 'play', 'step', 'copy-link', 'export-png', 'export-gif', 'export-trajectory', 'use-sample']) by(id).disabled = frames.length === 0 || (id === 'use-sample' && !this.#model);
-    if (!still.matches || !this.#playing) this.#draw();
+    this.#plot();
   }
 
+  /** Shows another step than before, and its images. */
   #go(position) {
     this.#position = Math.min(position, Math.max(this.#run.frames.length - 1, 0));
     by('scrub').value = this.#position;
     by('position').textContent = this.#position;
-    this.#draw();
+    const frame = this.#run.frames[this.#position];
+    if (frame) this.#paint(frame.images);
+    this.#plot();
   }
 
-  #draw() {
-    const { frames } = this.#run;
-    const frame = frames[this.#position];
-    if (!frame) return this.#chart.update([]);
-    this.#paint(frame.images);
-    return this.#chart.update(frames.map(({ energies }) => mean(energies)), this.#position);
+  #plot() {
+    this.#chart.update(this.#run.frames.map(({ energies }) => mean(energies)), this.#position);
   }
 
   #paint(images) {

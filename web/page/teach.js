@@ -2,7 +2,7 @@
 // after.
 
 import { LineChart } from './chart.js';
-import { paint, save } from './draw.js';
+import { decoded, paint, save } from './draw.js';
 import { load } from './lapidary/index.js';
 import { by, enable, explainError, tell } from './main.js';
 
@@ -31,8 +31,8 @@ export class TeachPart {
   /** Classes: the name's field, pictures, and where they are shown. */
   #kinds = [];
   #added = 0;
-  #losses = new LineChart(by('teach-loss'), ['step', 'loss'], 'Loss by step');
-  #accuracies = new LineChart(by('teach-accuracy'), ['step', 'share'], 'Share of attacked pictures that are classified correctly, by step');
+  #losses = new LineChart(by('teach-loss'), ['step', 'loss'], 'Loss by step', (i) => i + 1);
+  #accuracies = new LineChart(by('teach-accuracy'), ['step', 'share'], 'Share of attacked pictures that are classified correctly, by step', (i) => i + 1);
   /** Ends the training that runs and keeps what it learnt; throws it away. */
   #finish;
   #abort;
@@ -109,7 +109,7 @@ export class TeachPart {
   async #take(kind, pictures) {
     const unread = [];
     for (const picture of pictures) {
-      const bitmap = await createImageBitmap(picture).catch(() => unread.push(picture.name) && undefined);
+      const bitmap = await decoded(picture, THUMB).catch(() => unread.push(picture.name) && undefined);
       if (!bitmap) continue;
       const canvas = make('canvas', { width: THUMB, height: THUMB });
       const scale = THUMB / Math.max(bitmap.width, bitmap.height);
