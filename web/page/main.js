@@ -198,6 +198,12 @@ async function start() {
     by('loading').classList.add('done');
     by('precision').textContent = `f32${model.adapter.f16 ? ', f16 possible' : ''}`;
     use(model);
+    by('checkpoint-file').onchange = ({ target }) => target.files[0] && openCheckpoint(target.files[0]);
+    by('checkpoint-form').onsubmit = (event) => {
+      event.preventDefault();
+      const url = by('checkpoint-url').value;
+      if (url) openCheckpoint(url);
+    };
     adapterName().then((name) => (by('adapter').textContent = name));
     by('run-selftest').disabled = false;
     by('run-selftest').onclick = selfTest;
@@ -215,12 +221,6 @@ async function start() {
   } catch (error) {
     stop(error?.name ?? 'Error', explainError(error));
   }
-  by('checkpoint-file').onchange = ({ target }) => target.files[0] && openCheckpoint(target.files[0]);
-  by('checkpoint-form').onsubmit = (event) => {
-    event.preventDefault();
-    const url = by('checkpoint-url').value;
-    if (url) openCheckpoint(url);
-  };
   // For the page's tests and for whoever looks into it from the console.
   globalThis.lapidary = { get model() { return robust; }, get plain() { return plain; } };
   return undefined;
