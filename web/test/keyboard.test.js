@@ -1,7 +1,7 @@
 // Tests that a keyboard is enough: every control of the page is reached by Tab, shows that it has the focus, and works by
 // keys, and the focus stays with whoever uses it. Nothing is clicked, and no focus is set by the test.
 //
-//   node --test web/test/keyboard.test.js       after scripts/web
+//   node --test web/test/keyboard.test.js       needs the package that scripts/web builds
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 // Tests that memory stays as it is, in a headless Chromium: over many samples drawn by the page, and over many networks that are
 // loaded and disposed of. Counted are the GPU's objects, the wasm memory, the heaps of JavaScript, and workers.
 //
-//   node --test web/test/memory.test.js         after scripts/web
+//   node --test web/test/memory.test.js         needs the package that scripts/web builds
 //   LAPIDARY_PAGE_ROUNDS=50 node --test ...     500 samples, 100 networks, for the figures in web/README.md; minutes
 
 import assert from 'node:assert/strict';
