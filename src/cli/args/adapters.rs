@@ -17,7 +17,7 @@ pub struct Tune {
     /// wrn, else 224]
     #[arg(long)]
     pub side: Option<u32>,
-    /// Time that measuring the kernels may take, in seconds
+    /// Time that measuring the kernels may take, in seconds; kernels that are not measured by then stay the default ones
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
     /// Before measuring, read the fastest kernels known from a file that --export wrote; a file from another adapter, driver or
@@ -65,16 +65,16 @@ pub struct Bench {
     /// Kind of step to measure: of an attack, of sampling or of training
     #[arg(long, value_enum, default_value_t = Step::Pgd)]
     pub what: Step,
-    /// Number of times that the step which --what names is measured; the median is printed
+    /// Number of times that the step of an attack, of sampling or of training (--what) is measured; the median is printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Print the kernel launches and the memory of the step that --what names, instead of measuring it
+    /// Print the kernel launches and the memory of the step of an attack, of sampling or of training (--what), instead of measuring
     ///
     /// The step's buffers are allocated, but no step is run.
     #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
     pub show_plan: bool,
-    /// Estimate how long the step that --what names takes on a chip that this machine does not have, instead of measuring: h100,
-    /// rtx4090, rx7900xtx, rx9070, adreno740, m1
+    /// Estimate how long the step of an attack, of sampling or of training (--what) takes on a chip that this machine does not
+    /// have, instead of measuring: h100, rtx4090, rx7900xtx, rx9070, adreno740, m1
     ///
     /// The estimate is made from what the chip's compiler says of the kernels and from the chip's published figures. Beside it
     /// stands the least time that multiply-adds and memory traffic allow. The layers whose estimate is furthest above
@@ -86,7 +86,7 @@ pub struct Bench {
     /// With --compare, single 3x3 convolutions are timed as well, in lapidary and in the other libraries.
     #[arg(help_heading = "Output", long)]
     pub layers: bool,
-    /// Write the time of each kernel launch of the step that --what names as two files: FILE.csv, a table, and FILE.json, a trace
+    /// Write the time of each kernel launch of the measured step (--what) as two files: FILE.csv, a table, and FILE.json, a trace
     /// for chrome://tracing
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub profile: Option<PathBuf>,

@@ -20,10 +20,10 @@ pub const PGD_RESTARTS: u32 = 1;
 pub struct Attack {
     /// The network, pictures to attack, or the network and then pictures
     ///
-    /// The network is a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME; pictures
-    /// are PNG, JPEG, WebP, GIF, BMP or TIFF files. Without pictures the images of --data are attacked. Pictures need no labels: each is attacked away from the class that the
-    /// network sees in it. Without a network the one that comes with the program is taken, which knows the ten classes of
-    /// Fashion-MNIST. `lapidary models` lists the networks of the zoo.
+    /// The network is the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or
+    /// zoo:NAME; pictures are PNG, JPEG, WebP, GIF, BMP or TIFF files. Without pictures the images of --data are attacked. Pictures
+    /// need no labels: each is attacked away from the class that the network sees in it. Without a network the one that comes with
+    /// the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models` lists the networks of the zoo.
     #[arg(value_name = "CHECKPOINT|PICTURE")]
     pub given: Vec<PathBuf>,
     /// The network, where only pictures are named beside it
@@ -34,7 +34,7 @@ pub struct Attack {
     /// Images of another size are resized to this one.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Largest change of an image, in --norm, such as 0.5 or 8/255
+    /// Largest change of an image, in the norm that --norm sets, such as 0.5 or 8/255
     ///
     /// It is the radius of the ball of changes that an attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
@@ -54,8 +54,8 @@ pub struct Attack {
     /// custom, the attacks that --attacks lists.
     #[arg(help_heading = "Attack", long, value_enum)]
     pub version: Option<VersionName>,
-    /// Attacks to run one after the other, in the order of LIST, instead of the set that --version names: any of apgd-ce,
-    /// apgd-dlr, apgd-t, fab, fab-t, square and pgd, such as apgd-ce,square
+    /// Attacks to run one after the other, in the order of LIST, instead of a ready-made set of attacks (--version): any of
+    /// apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square and pgd, such as apgd-ce,square
     #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
@@ -84,12 +84,12 @@ pub struct Attack {
     /// Number of PGD steps from each start
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_STEPS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
-    /// Length of one PGD step, measured in --norm, such as 0.1 or 2/255 [default: eps/8]
+    /// Length of one PGD step, in the norm that --norm sets, such as 0.1 or 2/255 [default: eps/8]
     #[arg(help_heading = "Attack pgd", long, value_name = "LENGTH", value_parser = radius)]
     pub pgd_step_size: Option<f64>,
-    /// Number of times that PGD is run on each image, from different starts
+    /// Number of times that PGD is run on each image: first from the image itself, then from random starts
     ///
-    /// The first start is the image itself, the others are drawn at random from the ball of radius --eps around it.
+    /// Random starts are drawn from the ball of radius --eps around the image.
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_RESTARTS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pgd_restarts: u32,
     /// Momentum of PGD: the part of the last direction that is kept, from 0 to below 1

@@ -17,7 +17,7 @@ pub struct Models {
 /// The arguments of the command `inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// The network: the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
     /// (`lapidary models` lists the names)
     pub file: PathBuf,
 }
@@ -25,7 +25,8 @@ pub struct Inspect {
 /// The arguments of the command `convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// Network to read: a PyTorch checkpoint (.pth, .pt, .ckpt), an .onnx or .safetensors file, a run's folder, or zoo:NAME
+    /// Network to read: a PyTorch checkpoint (.pth, .pt, .ckpt), an .onnx or .safetensors file, the folder of a training run, or
+    /// zoo:NAME (`lapidary models` lists the names)
     #[arg(value_name = "IN")]
     pub file: PathBuf,
     /// File to write: NAME.safetensors or NAME.onnx
@@ -46,7 +47,8 @@ pub struct Convert {
         allow_negative_numbers = true
     )]
     pub mean: Option<Vec<f32>>,
-    /// Standard deviation that images are divided by after --mean, a number for each channel [default: that stored in IN]
+    /// Standard deviation that images are divided by once the mean (--mean) is subtracted, a number for each channel [default:
+    /// that stored in IN]
     #[arg(help_heading = "Normalisation", long, value_delimiter = ',', requires = "mean")]
     pub std: Option<Vec<f32>>,
     /// State that the network takes images in [0, 1] without normalisation
@@ -56,15 +58,15 @@ pub struct Convert {
     /// none]
     #[arg(help_heading = "Reading", long, value_enum)]
     pub activation: Option<ActivationName>,
-    /// Rename tensors whose names begin with OLD: the beginning becomes NEW
+    /// Rename tensors whose names begin with OLD: the beginning becomes NEW, which may be empty; may be given more than once
     ///
-    /// May be given more than once. The network's architecture is recognised by the new names.
+    /// The network's architecture is recognised by the new names.
     #[arg(help_heading = "Reading", long, value_name = "OLD=NEW", value_parser = rename)]
     pub rename: Vec<(String, String)>,
     /// Leave out tensors whose names begin with PREFIX; may be given more than once
     #[arg(help_heading = "Reading", long, value_name = "PREFIX")]
     pub drop: Vec<String>,
-    /// Height and width of the network's images in pixels [default: the size that IN names]
+    /// Height and width of the network's images in pixels [default: the size that IN names, if it names one]
     ///
     /// If IN names none, commands that run the written file need --side, and an .onnx file that is written takes any size.
     #[arg(help_heading = "Reading", long, value_parser = clap::value_parser!(u32).range(8..=512))]

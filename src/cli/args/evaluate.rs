@@ -46,7 +46,7 @@ pub struct Quick {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Largest change of an image, in --norm, such as 0.5 or 8/255
+    /// Largest change of an image, in the norm that --norm sets, such as 0.5 or 8/255
     ///
     /// It is the radius of the ball of changes that the attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
@@ -59,7 +59,7 @@ pub struct Quick {
     /// Number of steps of the PGD attack
     #[arg(help_heading = "Attack", long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: u32,
-    /// Length of one step of the PGD attack, measured in --norm [default: eps/8]
+    /// Length of one step of the PGD attack, in the norm that --norm sets [default: eps/8]
     #[arg(help_heading = "Attack", long, value_parser = radius)]
     pub step_size: Option<f64>,
     /// Number of images to evaluate on [default: all]
@@ -97,7 +97,7 @@ pub struct EvalAll {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Radii at which accuracy under attack is measured, in --norm
+    /// Radii at which accuracy under attack is measured, in the norm that --norm sets
     ///
     /// They are for pixels in [0, 1]. The attack is PGD of 20 steps, each an eighth of the radius long.
     #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
@@ -112,7 +112,7 @@ pub struct EvalAll {
     /// These are test images that are changed to another class. The radius is for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "4", value_parser = length)]
     pub counterfactual_eps: f64,
-    /// Number of images to sample from the network
+    /// Number of images to sample from the network, which the report shows and --extractor compares with real images
     #[arg(help_heading = "Sampling", long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: u32,
     /// Do not measure accuracy on corrupted images (noise, blur, contrast and so on)
@@ -120,8 +120,8 @@ pub struct EvalAll {
     pub no_corruptions: bool,
     /// Also run AutoAttack with this radius, such as 0.5 or 8/255
     ///
-    /// This takes long. The radius is measured in --norm, for pixels in [0, 1]. AutoAttack's version is standard, or few-classes for networks of 2
-    /// or 3 classes, as in the command `attack`.
+    /// This takes long. The radius is in the norm that --norm sets, for pixels in [0, 1]. AutoAttack's version is standard, or
+    /// few-classes for networks of 2 or 3 classes, as in the command `attack`.
     #[arg(help_heading = "Attack", long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
     /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples and counterfactuals are compared
@@ -272,7 +272,7 @@ pub struct Explain {
     /// Length of one gradient step in the L2 norm [default: the step size that the checkpoint names for sampling, else 0.8]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// The network: the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
     ///
     /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
     /// lists the networks of the zoo.

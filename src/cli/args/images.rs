@@ -38,7 +38,7 @@ pub struct Sample {
     /// sampling, else 0.8]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
+    /// File or folder to write: NAME.png for a grid of all images; NAME.npz, NAME.tar or a folder for single images
     ///
     /// NAME.png is a grid, and NAME-trajectory.png beside it shows the steps that led to it. NAME.npz and NAME.tar hold
     /// single images, a folder holds them as PNG files; a command that was interrupted goes on, with what it has drawn.
@@ -52,7 +52,7 @@ pub struct Classify {
     /// Pictures to classify: PNG, JPEG, WebP, GIF, BMP or TIFF files
     #[arg(required_unless_present = "show_plan")]
     pub images: Vec<PathBuf>,
-    /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// The network: the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
     ///
     /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
     /// lists the networks of the zoo.

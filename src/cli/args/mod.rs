@@ -51,10 +51,10 @@ pub struct Arguments {
     /// The fastest kernels may round differently from the default ones. `off` gives the same bits at every start.
     #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]
     pub tune: Tuning,
-    /// Limit of the memory for weights that are transformed for Winograd convolutions, in MiB [default: no limit]
+    /// Most memory for weights that are transformed for Winograd convolutions, in MiB; layers whose weights do not fit in it are
+    /// convolved directly [default: no limit]
     ///
-    /// Weights that are transformed for faster convolutions take up to eight times their memory. Layers beyond the limit are
-    /// convolved directly.
+    /// Weights that are transformed for these faster convolutions take up to eight times their memory.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
     /// Precision that networks compute in [default: single, or for training the one that the configuration sets]
@@ -183,7 +183,8 @@ pub enum Command {
     Bench(Bench),
     /// List training runs, or compare the settings of several
     Runs(Runs),
-    /// Train several kinds of joint energy-based models under the same conditions, and compare them in one table and one figure
+    /// Train several kinds of joint energy-based models under the same conditions, and compare them in one table and one figure, as
+    /// the paper arXiv 2510.13872 does
     PaperTable(PaperTable),
     /// Draw images of a class from a network, by gradient steps
     Sample(Sample),

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// The network that a command works with, and the size of its images.
 #[derive(Debug, Args)]
 pub struct NetworkOptions {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// The network: the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
     ///
     /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
     /// lists the networks of the zoo.

@@ -44,8 +44,8 @@ pub struct Train {
     /// May be given more than once. The value is written as in TOML, or as plain text.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// How many damaged pictures may be left out: a share of all if below 1, or a number from 1 on [default: data.max_bad of
-    /// CONFIG, 0.1 in presets]
+    /// How many damaged pictures may be left out before training ends with an error: a share of all if below 1, or a number from 1
+    /// on [default: data.max_bad of CONFIG, 0.1 in presets]
     #[arg(long, value_name = "N")]
     pub max_bad: Option<f64>,
     /// Resume the run in --out from its last checkpoint, and refuse a folder without a run
@@ -69,7 +69,7 @@ pub struct Plan {
     /// May be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Also measure how long training takes: run three iterations of each training stage and discard their results
+    /// Also measure how long training takes: run three iterations of each of its stages on the adapter, and keep only their times
     ///
     /// Without it memory follows from shapes alone, and no data are read.
     #[arg(long)]
@@ -88,16 +88,16 @@ pub struct Plan {
     /// of messages between ranks.
     #[arg(help_heading = "Several ranks", long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub ranks: Option<u32>,
-    /// Speed of the network between processes, from which --ranks predicts an iteration's time, such as 25GB/s or 100Gb/s
-    /// [default: 10GB/s]
+    /// Speed of the network between processes, for the times that --ranks N predicts for up to N processes, such as 25GB/s or
+    /// 100Gb/s [default: 10GB/s]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub bandwidth: Option<f64>,
-    /// Speed of copies between device and host, from which --ranks predicts an iteration's time, such as 12GB/s [default: measured
-    /// on the adapter]
+    /// Speed of copies between device and host, for the times that --ranks N predicts for up to N processes, such as 12GB/s
+    /// [default: measured on the adapter]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub copies: Option<f64>,
-    /// Speed of one device at training this network, from which --ranks predicts an iteration's time, in TFLOP/s [default: measured
-    /// on the adapter, by a training step]
+    /// Speed of one device at training this network, for the times that --ranks N predicts for up to N processes, in TFLOP/s
+    /// [default: measured on the adapter, by a training step]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
     pub tflops: Option<f64>,
 }
@@ -151,30 +151,33 @@ pub struct PaperTable {
     /// Training methods (rows of the table) to run, such as at,jem,dat-t12 [default: all]
     ///
     /// There are standard (without attacks), at (adversarial training), trades (TRADES), ratio (RATIO), jem (JEM), and dual adversarial
-    /// training with at most N contrastive steps, dat-tN: dat-t4, dat-t8 and dat-t12 with --set small; dat-t6, dat-t12 and
-    /// dat-t20 with --set colour; dat-t30, dat-t40 and dat-t50 with --set full.
+    /// training with at most N contrastive steps, dat-tN: in the comparison small (--set) dat-t4, dat-t8 and dat-t12, in
+    /// colour dat-t6, dat-t12 and dat-t20, in full dat-t30, dat-t40 and dat-t50.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Training budget of each kind of training that is compared: passes of one batch forward and back through the network,
-    /// those of attacks and samples included [default: 6000 with --set small, 60000 with --set colour; --set full takes no
-    /// --budget, but trains as long as its presets say]
+    /// those of attacks and samples included [default: 6000 for the comparison small (--set), 60000 for colour; full
+    /// takes no --budget, but trains as long as its presets say]
     #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     pub budget: Option<u64>,
-    /// Labelled images to train and measure on [default: the built-in Fashion-MNIST images with --set small;
-    /// needed with --set colour and full]
+    /// Labelled images to train and measure on [default: the built-in Fashion-MNIST images for the comparison small (--set);
+    /// needed for colour and full]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
-    /// Further out-of-distribution images, besides builtin:fractal and builtin:noise; may be given more than once, for more sets
+    /// Further out-of-distribution images, besides builtin:fractal and builtin:noise: a folder of pictures, or other images that
+    /// `train` reads; may be given more than once, for more sets
     #[arg(long, value_name = "IMAGES")]
     pub ood: Vec<String>,
-    /// Number of test images, drawn evenly by class [default: 1000 with --set small, else 10000; 100 with --quick]
+    /// Number of test images, drawn evenly by class [default: 100 with --quick, else 1000 for the comparison small (--set) and
+    /// 10000 for the others]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Number of samples to draw from each trained network, by which their quality is measured [default: 2000 with --set small,
-    /// else 10000; 100 with --quick]
+    /// Number of samples to draw from each trained network, by which their quality is measured [default: 100 with --quick, else
+    /// 2000 for the comparison small (--set) and 10000 for the others]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: Option<u32>,
-    /// Number of test images for AutoAttack, 0 for none [default: 200 with --set small, else 1000; 0 with --quick]
+    /// Number of test images that AutoAttack is run on, 0 for none [default: 0 with --quick, else 200 for the comparison small
+    /// (--set) and 1000 for the others]
     #[arg(long, value_name = "COUNT")]
     pub attack_images: Option<u32>,
     /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples are compared with real images too
