@@ -52,7 +52,7 @@ pub enum Error {
     /// The GPU or its driver failed: report the failure to the authors of this library or of the driver.
     #[error("the GPU failed while {doing}: {reason}")]
     Gpu {
-        /// The call that failed.
+        /// What the library was doing, such as `reading buffers back`.
         doing: String,
         /// The driver's or wgpu's words.
         reason: String,
@@ -61,7 +61,7 @@ pub enum Error {
     /// authors of this library or of the driver.
     #[error("{doing}: {reason}")]
     Thread {
-        /// The thread's work.
+        /// What the thread was doing, such as `making the batches of step 7`.
         doing: String,
         /// Why it ended without a result.
         reason: String,
@@ -92,7 +92,7 @@ pub enum Error {
     Stopped,
     /// A network computed logits that are not finite: give finite images, or a network whose weights are sound.
     #[error(
-        "the network's logits of image {image} are not finite ({value}): its weights are too large, or the image is damaged"
+        "the network's logits of image {image} (counted from 0) are not finite ({value}): its weights are too large, or the image is damaged"
     )]
     NonFinite {
         /// The index of the image among those given, from 0.

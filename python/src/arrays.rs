@@ -143,9 +143,9 @@ impl<'py> Images<'py> {
                 _ => crate::errors::raised(py, error),
             });
         }
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => {
-                let given = format!("a value that is not finite in image {}", at / words);
+        match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((at, value)) => {
+                let given = format!("{value} in image {} (counted from 0)", at / words);
                 Err(mismatch(py, "images", given, "finite values"))
             }
             None => Ok(()),
@@ -241,7 +241,7 @@ pub fn labels(
     let class = |(at, &value): (usize, &i64)| {
         let class = u32::try_from(value).ok().filter(|class| *class < classes);
         class.ok_or_else(|| {
-            let given = format!("{value} for image {at}");
+            let given = format!("{value} for image {at} (counted from 0)");
             mismatch(py, what, given, format!("a class from 0 to {}", classes.saturating_sub(1)))
         })
     };

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use lapidary::Error;
 use lapidary::eval::{self, Detection, Features, Gaussian};
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
@@ -14,7 +15,15 @@ use crate::errors::mismatch;
 fn features(x: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Features> {
     let (values, shape) = numbers(x, what, 2)?;
     let width = shape.get(1).copied().unwrap_or(0);
-    Features::new(values, width).map_err(|error| crate::errors::raised(x.py(), error))
+    Features::new(values, width).map_err(|error| named(x.py(), what, error))
+}
+
+/// An error about the argument `what`, which the message names.
+fn named(py: Python<'_>, what: &'static str, error: Error) -> PyErr {
+    match error {
+        Error::Mismatch { given, wanted, .. } => mismatch(py, what, given, wanted),
+        other => crate::errors::raised(py, other),
+    }
 }
 
 /// Mean and covariance, as an object with both gives them, as a file has them, or of rows of features.
@@ -23,13 +32,14 @@ fn gaussian(x: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Gaussian> {
     if x.hasattr("covariance")? {
         let [(mean, _), (covariance, _)] =
             [doubles(&x.getattr("mean")?, what, 1)?, doubles(&x.getattr("covariance")?, what, 2)?];
-        return blocking(py, || Gaussian::from_parts(mean, covariance));
+        return blocking(py, || Ok(Gaussian::from_parts(mean, covariance)))?
+            .map_err(|error| named(py, what, error));
     }
     if let Ok(path) = x.extract::<PathBuf>() {
         return blocking(py, || Gaussian::read(&path));
     }
     let features = features(x, what)?;
-    blocking(py, || Gaussian::of(&features))
+    blocking(py, || Ok(Gaussian::of(&features)))?.map_err(|error| named(py, what, error))
 }
 
 #[pyfunction]

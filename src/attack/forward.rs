@@ -127,7 +127,7 @@ impl Batch {
         }
         let strange = images.iter().enumerate().find(|(_, value)| !value.is_finite());
         if let Some((at, value)) = strange {
-            let given = format!("{value} in image {} of the {what}", at / words);
+            let given = format!("{value} in image {} of the {what} (counted from 0)", at / words);
             return Err(Error::mismatch("attack", given, "finite values"));
         }
         Ok(())
@@ -144,7 +144,7 @@ impl Batch {
         }
         let beyond = classes.iter().enumerate().find(|(_, class)| **class >= self.classes);
         if let Some((at, class)) = beyond {
-            let given = format!("{what} {class} of image {at}");
+            let given = format!("{what} {class} of image {at} (counted from 0)");
             let wanted = format!("a class of the network, 0 to {}", self.classes - 1);
             return Err(Error::mismatch("attack", given, wanted));
         }
@@ -159,7 +159,8 @@ pub fn check_pixels(what: &str, images: &[f32], words: usize) -> Result<()> {
     match places.find(|(_, value)| !(0.0..=1.0).contains(*value)) {
         None => Ok(()),
         Some((at, value)) => {
-            let given = format!("{value} in image {} of the {what}", at / words.max(1));
+            let given =
+                format!("{value} in image {} of the {what} (counted from 0)", at / words.max(1));
             Err(Error::mismatch("images", given, "values in [0, 1]"))
         }
     }

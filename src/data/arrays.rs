@@ -263,8 +263,9 @@ fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
             };
             let rows: Vec<Option<f64>> = values.chunks_exact(classes).map(row).collect();
             if let Some(at) = rows.iter().position(Option::is_none) {
-                let given =
-                    format!("of shape {shape:?}, and row {at} is not a single 1 among zeros");
+                let given = format!(
+                    "of shape {shape:?}, and row {at} (counted from 0) is not a single 1 among zeros"
+                );
                 return Err(wrong(given));
             }
             rows.into_iter().flatten().collect()
@@ -273,7 +274,9 @@ fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     };
     let whole = |value: &f64| value.fract() == 0.0 && (0.0..=65_535.0).contains(value);
     match values.iter().enumerate().find(|(_, value)| !whole(value)) {
-        Some((image, value)) => Err(wrong(format!("with the value {value} for image {image}"))),
+        Some((image, value)) => {
+            Err(wrong(format!("with the value {value} for image {image} (counted from 0)")))
+        }
         None => Ok((values.into_iter().map(|value| value as u32).collect(), Vec::new())),
     }
 }

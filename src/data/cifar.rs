@@ -266,7 +266,7 @@ fn pickle(
     for (image, label) in given.into_iter().enumerate() {
         let known = u32::try_from(label).ok().filter(|&label| label < classes);
         labels.push(known.ok_or_else(|| {
-            format!("the label of image {image} is {label}, but has to be below {classes}")
+            format!("the label of image {image} is {label}, but has to be below {classes}; images are counted from 0")
         })?);
     }
     pixels.extend(bytes);

@@ -116,7 +116,7 @@ fn sorted(
         }
         (Part::Train, None, Some(name)) => {
             return Err(failed(&format_args!(
-                "there is nothing in it but {name}: training pictures are needed in a folder train"
+                "there is nothing in it but {name}: training pictures are needed in a folder train, arranged as in {name}"
             )));
         }
         _ => return Ok(None),

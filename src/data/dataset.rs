@@ -297,7 +297,7 @@ pub(super) fn check_labels(op: &'static str, labels: &[u32], classes: u32) -> Re
     match labels.iter().enumerate().find(|&(_, &label)| label >= classes) {
         Some((image, label)) => Err(Error::mismatch(
             op,
-            format!("label {label} for image {image}"),
+            format!("label {label} for image {image} (counted from 0)"),
             format!("a label below {classes}"),
         )),
         None => Ok(()),

@@ -40,7 +40,7 @@ impl Source {
     /// Reads the test images (the part `test`, `testing`, `val`, `valid` or `validation`), or all images where there is no such
     /// part, for a network of `channels`, `side` and `classes`. They are fitted by `fit`; `None` letterboxes arrays, and pictures
     /// for a network of one channel, and crops pictures for any other. Pictures become grey or coloured as the network is.
-    /// `max_bad` of the pictures may be damaged: a share of all if below 1, a number from 1 on.
+    /// `max_bad` of the pictures may be damaged, and more are an error: a share of all if below 1, a number from 1 on.
     ///
     /// # Errors
     /// The errors of [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.

@@ -70,7 +70,7 @@ pub fn from_idx(images: (&Path, Idx), labels: (&Path, Idx), classes: u32) -> Res
     {
         // An idx file of rank 1 has 8 bytes of header.
         let reason = format!(
-            "label {label} of image {image} at byte {} has to be below {classes}",
+            "label {label} of image {image} at byte {} has to be below {classes}; images are counted from 0",
             image + 8
         );
         return Err(Error::bad_file(label_path, reason));

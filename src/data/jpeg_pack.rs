@@ -55,8 +55,11 @@ fn records(path: &Path, bytes: &[u8]) -> Result<Records> {
         ranges.push((0, start as u64, u32::from(length)));
     }
     if at != bytes.len() {
-        let reason =
-            format!("it ends at byte {}, in the middle of record {}", bytes.len(), labels.len());
+        let reason = format!(
+            "it ends at byte {}, in the middle of record {} (counted from 1)",
+            bytes.len(),
+            labels.len()
+        );
         return Err(Error::bad_file(path, reason));
     }
     Ok((labels, ranges))

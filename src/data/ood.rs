@@ -18,11 +18,11 @@ pub const SAMPLE_STARTS: &str = "sample-starts";
 /// A source of out-of-distribution images.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ood {
-    /// `builtin:fractal`: random fields with a power-law spectrum.
+    /// The images that `builtin:fractal` names: random fields with a power-law spectrum.
     Fractal,
-    /// `builtin:noise`: images whose values are independent and uniform.
+    /// The images that `builtin:noise` names, whose values are independent and uniform.
     Noise,
-    /// Images from files: the training part of labelled images, or images without labels.
+    /// Out-of-distribution images from files: the training part of labelled images, or images without labels.
     Images(Source),
     /// A mixture such as `0.7*builtin:fractal + 0.3*some/path`: each image comes from one of several sources, drawn with these
     /// weights.

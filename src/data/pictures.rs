@@ -337,7 +337,7 @@ impl Pictures {
         found.ok_or_else(|| {
             Error::mismatch(
                 "pictures",
-                format!("picture {index}"),
+                format!("picture {index} (counted from 0)"),
                 format!("a number below {}, the number of pictures", self.len()),
             )
         })

@@ -133,7 +133,7 @@ impl All {
         };
         match place {
             Some((path, Some(start))) => {
-                let reason = format!("picture {number} at byte {start}: {reason}");
+                let reason = format!("picture {number} (counted from 0) at byte {start}: {reason}");
                 Error::bad_file(path, reason).to_string()
             }
             Some((path, None)) => Error::bad_file(path, reason).to_string(),

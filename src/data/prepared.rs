@@ -149,7 +149,9 @@ impl Prepared {
             let (image, within) = (at / image_len, at % image_len);
             return Err(Error::mismatch(
                 "prepared images",
-                format!("the value {value} in image {image}, at index {within} of it"),
+                format!(
+                    "the value {value} in image {image}, at index {within} of it (both counted from 0)"
+                ),
                 "values in [0,1]",
             ));
         }

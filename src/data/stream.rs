@@ -238,7 +238,7 @@ impl BatchSource {
                 let found = images.image(number).zip(images.labels().get(number));
                 let (image, &label) = found.ok_or_else(|| {
                     let wanted = format!("a number below {}, the number of images", images.len());
-                    Error::mismatch("batch", format!("image {number}"), wanted)
+                    Error::mismatch("batch", format!("image {number} (counted from 0)"), wanted)
                 })?;
                 let (channels, side) = (images.channels(), images.side());
                 augment.apply(&mut random("augment", step, index), image, channels, side, out)?;

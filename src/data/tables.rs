@@ -269,7 +269,7 @@ impl Table {
                     let known = u32::try_from(label).ok().filter(|&label| label < 1 << 16);
                     known.ok_or_else(|| {
                         wrong(format!(
-                            "the label in row {row} is {label}, but has to be 0 to 65535"
+                            "the label in row {row} (counted from 0) is {label}, but has to be 0 to 65535"
                         ))
                     })
                 };

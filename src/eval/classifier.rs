@@ -38,7 +38,7 @@ impl Classifier {
             return Err(Error::mismatch(
                 "classifier",
                 given,
-                format_args!("whole images of {} values each", self.words),
+                format_args!("a multiple of {}, the number of values in one image", self.words),
             ));
         }
         let mut logits = Vec::new();

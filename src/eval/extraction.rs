@@ -71,7 +71,8 @@ impl Extraction {
     ) -> Result<Seen> {
         if !images.len().is_multiple_of(self.words) {
             let given = format_args!("{} values", images.len());
-            let wanted = format_args!("whole images of {} values each", self.words);
+            let wanted =
+                format_args!("a multiple of {}, the number of values in one image", self.words);
             return Err(Error::mismatch("feature extractor", given, wanted));
         }
         let mut seen = Seen::default();

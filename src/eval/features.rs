@@ -18,11 +18,15 @@ impl Features {
         if width == 0 || !values.len().is_multiple_of(width) {
             let given =
                 format_args!("{} values for feature vectors of width {width}", values.len());
-            return Err(Error::mismatch("features", given, "whole vectors of a width above 0"));
+            let wanted = match width {
+                0 => "a width of 1 or more".to_owned(),
+                _ => format!("a multiple of {width} values"),
+            };
+            return Err(Error::mismatch("features", given, wanted));
         }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let given =
-                format_args!("a number that is not finite in feature vector {}", at / width);
+        let strange = values.iter().enumerate().find(|(_, value)| !value.is_finite());
+        if let Some((at, value)) = strange {
+            let given = format_args!("{value} in feature vector {} (counted from 0)", at / width);
             return Err(Error::mismatch("features", given, "finite numbers"));
         }
         Ok(Self { values, width })
@@ -57,18 +61,23 @@ impl Features {
 }
 
 /// Checks that both sets have rows of one width, and at least `rows` each. Err otherwise.
-pub(super) fn check_pair(op: &'static str, a: &Features, b: &Features, rows: usize) -> Result<()> {
-    if a.width == b.width && a.len() >= rows && b.len() >= rows {
+pub(super) fn check_pair(
+    op: &'static str,
+    real: &Features,
+    samples: &Features,
+    rows: usize,
+) -> Result<()> {
+    if real.width == samples.width && real.len() >= rows && samples.len() >= rows {
         return Ok(());
     }
     let given = format!(
-        "{} feature vectors of width {} and {} of width {}",
-        a.len(),
-        a.width,
-        b.len(),
-        b.width
+        "{} feature vectors of width {} for real images and {} of width {} for samples",
+        real.len(),
+        real.width,
+        samples.len(),
+        samples.width
     );
-    Err(Error::mismatch(op, given, format_args!("at least {rows} of each set, all of one width")))
+    Err(Error::mismatch(op, given, format_args!("at least {rows} for each, all of one width")))
 }
 
 /// Precision and recall of samples: the share of samples that lie near real images, and the share of real images near samples, by

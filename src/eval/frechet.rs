@@ -23,10 +23,11 @@ impl Gaussian {
     pub fn of(features: &Features) -> Result<Self> {
         let (rows, width) = (features.len(), features.width());
         if rows < 2 {
+            let given = if rows == 1 { "one image" } else { "no images" };
             return Err(Error::mismatch(
                 "Fréchet distance",
-                format_args!("features of {rows} images"),
-                "features of at least 2",
+                format_args!("the features of a set with {given}"),
+                "those of at least 2 images in each set",
             ));
         }
         let mut mean = DVector::zeros(width);
@@ -101,12 +102,12 @@ impl Gaussian {
     /// same as with (Σ₁ Σ₂)^½ and needs square roots of symmetric matrices alone; singular covariances need no offset. Err if the
     /// two sets have different numbers of features.
     pub fn distance(&self, other: &Self) -> Result<f64> {
-        let (width, wanted) = (self.mean.len(), other.mean.len());
-        if width != wanted {
+        let (width, others) = (self.mean.len(), other.mean.len());
+        if width != others {
             return Err(Error::mismatch(
                 "Fréchet distance",
-                format_args!("means of {width} features"),
-                format_args!("{wanted}, as the other set has"),
+                format_args!("a set with {width} features and one with {others}"),
+                "the same number of features in both sets",
             ));
         }
         // Σ₁ = (V √λ) (V √λ)ᵀ, and the eigenvalues of (V √λ)ᵀ Σ₂ (V √λ) are those of Σ₁^½ Σ₂ Σ₁^½. Columns whose λ is

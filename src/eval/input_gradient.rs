@@ -99,7 +99,7 @@ impl InputGradient {
         let wrong =
             |given: String, wanted: String| Err(Error::mismatch("input gradient", given, wanted));
         if !images.len().is_multiple_of(self.words) {
-            let wanted = format!("whole images of {} values each", self.words);
+            let wanted = format!("a multiple of {}, the number of values in one image", self.words);
             return wrong(format!("{} values", images.len()), wanted);
         }
         let count = images.len() / self.words;
@@ -122,9 +122,11 @@ impl InputGradient {
             );
         }
         if let With::Labels(labels) = with
-            && let Some(label) = labels.iter().find(|&&label| label as usize >= self.classes)
+            && let Some((at, label)) =
+                labels.iter().enumerate().find(|&(_, &label)| label as usize >= self.classes)
         {
-            return wrong(format!("label {label}"), format!("a class below {}", self.classes));
+            let given = format!("label {label} of image {at} (counted from 0)");
+            return wrong(given, format!("a class below {}", self.classes));
         }
         let mut gradients = Vec::with_capacity(images.len());
         for (part, images) in images.chunks(self.batch * self.words).enumerate() {

@@ -61,7 +61,7 @@ impl Buffer {
             return Ok(());
         }
         let given = format_args!("a buffer of {} words on another device", self.words);
-        Err(Error::mismatch(user, given, "a buffer that this Gpu allocated"))
+        Err(Error::mismatch(user, given, "a buffer that this Gpu allocated (a word is 4 bytes)"))
     }
 
     /// Returns the underlying wgpu buffer, for host apps that draw or copy its contents.
@@ -78,7 +78,9 @@ impl Gpu {
         let most = self.adapter().max_buffer;
         if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {
             let given = u64::from(large) * 4;
-            let doing = format!("a buffer of {given} bytes: this adapter allows at most {most}");
+            let doing = format!(
+                "a buffer of {given} bytes is needed, but this adapter allows at most {most}"
+            );
             return Err(Error::OutOfMemory(doing));
         }
         let all = |device: &wgpu::Device| -> Vec<_> {

@@ -72,7 +72,7 @@ impl Executor {
         recording: &Recording,
         given: &BTreeMap<BufferId, Buffer>,
     ) -> Result<Self> {
-        given.values().try_for_each(|buffer| buffer.expect_on(gpu, "executor"))?;
+        given.values().try_for_each(|buffer| buffer.expect_on(gpu, "Executor::new"))?;
         let own = (0..recording.buffers.len()).filter(|&i| !given.contains_key(&BufferId(i)));
         let own: Vec<_> = own.filter_map(|i| recording.buffers.get(i).copied()).collect();
         let mut made = gpu.allocate(&own).await?.into_iter();
@@ -81,8 +81,12 @@ impl Executor {
             let buffer = match given.get(&BufferId(i)) {
                 Some(buffer) if buffer.words() == words => Some(buffer.clone()),
                 Some(buffer) => {
-                    let given = format_args!("a buffer of {} words for buffer {i}", buffer.words());
-                    return Err(Error::mismatch("executor", given, format_args!("{words} words")));
+                    let given = format_args!(
+                        "a buffer of {} words for the recording's buffer {i} (counted from 0)",
+                        buffer.words()
+                    );
+                    let wanted = format_args!("one of {words} words");
+                    return Err(Error::mismatch("Executor::new", given, wanted));
                 }
                 None => made.next(),
             };
@@ -260,11 +264,10 @@ impl Executor {
             }
             let (size, most) = (u64::from(part.count) * 4, self.gpu.adapter().max_binding);
             if size > most {
-                let size = format!("{size} bytes: this adapter binds at most {most}");
                 let user = dispatch.part.as_ref().filter(|part| part.op != kernel);
                 let user = user.map_or(String::new(), |part| format!(" for {}", part.op));
                 return Err(Error::OutOfMemory(format!(
-                    "binding {name} of {kernel}{user}, {size}"
+                    "{kernel}{user} needs a binding {name} of {size} bytes, but this adapter binds at most {most}"
                 )));
             }
             let (offset, size) = (u64::from(part.first) * 4, size.try_into().ok());
@@ -288,9 +291,9 @@ impl Executor {
         let (id, count) = (id.0, self.buffers.len());
         let unknown = || {
             Error::mismatch(
-                "executor",
-                format_args!("buffer {id}"),
-                format_args!("one of its {count} buffers"),
+                "Executor::buffer",
+                format_args!("buffer {id} (counted from 0)"),
+                format_args!("one of the {count} buffers of the recording that it was made from"),
             )
         };
         self.buffers.get(id).ok_or_else(unknown)

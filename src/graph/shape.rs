@@ -24,7 +24,7 @@ impl Shape {
             }
             // A smaller batch may do, as where a device has no room.
             _ => Err(Error::OutOfMemory(format!(
-                "a tensor of shape {shape}: at most 2^30 elements fit"
+                "a tensor of shape {shape} is too large: at most 2^30 elements fit"
             ))),
         }
     }

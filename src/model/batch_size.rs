@@ -39,7 +39,7 @@ impl BatchSize {
             return Err(Error::mismatch(
                 "images",
                 given,
-                format_args!("whole images of {words} values each"),
+                format_args!("a multiple of {words}, the number of values in one image"),
             ));
         }
         Ok(values.len() / words)

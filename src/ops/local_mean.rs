@@ -30,8 +30,8 @@ impl LocalMean {
     fn check(&self, inputs: &[Shape]) -> Result<Shape> {
         let [x] = exactly(KERNEL.name, "inputs", inputs)?;
         if self.reach > 1 << 14 {
-            let given = format_args!("a window that reaches {} pixels", self.reach);
-            return Err(Error::mismatch(KERNEL.name, given, "at most 16384 pixels"));
+            let given = format_args!("reach {}, the window's pixels to each side", self.reach);
+            return Err(Error::mismatch(KERNEL.name, given, "at most 16384"));
         }
         Ok(x)
     }

@@ -184,7 +184,8 @@ impl<'a> Sheet<'a> {
         let width = width.max(captions_end.unwrap_or(0));
         let height = y_of(self.rows.len());
         if width > MAX_SIDE || height > MAX_SIDE {
-            let wanted = format!("at most {MAX_SIDE} in a side: fewer images or a smaller scale");
+            let wanted =
+                format!("at most {MAX_SIDE} in width and height: fewer images or a smaller scale");
             return Err(Error::mismatch("picture", format!("{width}×{height} pixels"), wanted));
         }
 

@@ -47,7 +47,7 @@ pub struct Config {
     /// The settings of JEM, for the objective `jem`.
     #[serde(default)]
     pub jem: Jem,
-    /// The conditions under which training ends early.
+    /// The conditions under which training ends early: a number of images, epochs or minutes, or no progress.
     #[serde(default)]
     pub stop: Stop,
     /// How the network is validated during training, by which the best weights are chosen.
@@ -91,7 +91,7 @@ pub struct Data {
     /// The augmentation of out-of-distribution images from files, at which contrastive images start: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub starts: String,
-    /// How many damaged pictures may be left out: below 1 a share of all pictures, else a count.
+    /// How many damaged pictures may be left out before training ends with an error: below 1 a share of all pictures, else a count.
     #[serde(default = "max_bad")]
     pub max_bad: f64,
     /// The number of threads that read images ahead of training; 0 for one for each core. The batches are the same with any
@@ -331,7 +331,7 @@ impl Config {
                 return Err(bad(
                     key,
                     text,
-                    "given as the argument CONFIG (`lapidary train fashion-demo`): --set cannot change it",
+                    "given as the argument CONFIG, for example `lapidary train fashion-demo`: --set cannot change it",
                 ));
             }
             let value = format!("value = {text}").parse::<Table>().ok();

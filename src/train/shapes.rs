@@ -192,7 +192,7 @@ fn fitting(
                     Error::OutOfMemory(doing) => doing,
                     other => other.to_string(),
                 };
-                let advice = format!("{doing}; {phase}.micro_batch = {images} fits");
+                let advice = format!("{doing}; training fits with {phase}.micro_batch = {images}");
                 return Err(Error::OutOfMemory(advice));
             }
             (made, _) => return Ok((images, made?)),
@@ -250,7 +250,8 @@ fn within_limits(recording: &Recording, adapter: &Arc<Adapter>) -> Result<()> {
         [("a buffer", buffer, adapter.max_buffer), ("a binding", binding, adapter.max_binding)]
     {
         if given > most {
-            let doing = format!("{what} of {given} bytes: {adapter} takes at most {most}");
+            let doing =
+                format!("{what} of {given} bytes is needed, but {adapter} allows at most {most}");
             return Err(Error::OutOfMemory(doing));
         }
     }

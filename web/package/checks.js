@@ -40,11 +40,11 @@ export function nth(what, given, index, count) {
 /** Throws at the first number outside [0, 1]. `each` numbers belong to an image, or a point; `index` is the first one's. */
 export function unit(what, values, each, index = 0) {
   const at = values.findIndex((value) => !(value >= 0 && value <= 1));
-  if (at >= 0) throw named('Mismatch', `${what} ${index + Math.floor(at / each)}: got ${values[at]}; expected numbers in [0, 1]`);
+  if (at >= 0) throw named('Mismatch', `${what} ${index + Math.floor(at / each)} (counted from 0): got ${values[at]}; expected numbers in [0, 1]`);
 }
 
 /** Throws where a network's answer has infinities or NaN, so that they never become a class. `each` numbers belong to an image. */
 export function finite(values, each) {
   const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw named('NotFinite', `image ${Math.floor(at / each)}: the network's output ${values[at]} is not finite; its weights or the image are too large`);
+  if (at >= 0) throw named('NotFinite', `image ${Math.floor(at / each)} (counted from 0): the network's output ${values[at]} is not finite; its weights or the image are too large`);
 }

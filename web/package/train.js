@@ -44,7 +44,7 @@ async function together(images, labels, classes, size, prepare) {
   if (labels?.length !== images.length) throw named('Mismatch', `labels: got ${labels?.length ?? 'none'}; expected a label for each of ${images.length} images`);
   const all = new Float32Array(images.length * size);
   for (const [i, image] of images.entries()) {
-    whole(`label of image ${i}`, labels[i], 0, classes - 1);
+    whole(`label of image ${i} (counted from 0)`, labels[i], 0, classes - 1);
     all.set(await prepare(image, i), i * size);
   }
   return all;

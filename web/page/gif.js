@@ -1,4 +1,4 @@
-// Writes an animated GIF (89a) from canvases: one palette for all frames, LZW compression as in its specification.
+// Writes an animated GIF (89a) from canvases: one palette for all frames, LZW compression as in GIF's specification.
 
 /** @param {HTMLCanvasElement[]} frames of one size; the last is shown longer. `shown` in ms. */
 export function gif(frames, shown) {

@@ -161,7 +161,7 @@ test('a list of images is a batch, with labels and targets of its own', async ()
     'label: got 2 classes; expected one for each of 3 images', 'label: it has no effect beside target',
     'norm: got l1; expected l2 or linf', 'epsilon: there is no such option',
   ]);
-  const outside = (i) => `Mismatch: image ${i}: got 255; expected numbers in [0, 1]`;
+  const outside = (i) => `Mismatch: image ${i} (counted from 0): got 255; expected numbers in [0, 1]`;
   assert.deepEqual(bytes, [outside(1), ...Array(5).fill(outside(0)), 'RangeError: seed: it has no effect beside start']);
 });
 
@@ -177,7 +177,7 @@ test('a toy takes points of the unit square with labels of its own', async () =>
     return [steps, ...told];
   });
   assert.deepEqual(told, [
-    2, 'label: got 2; expected a whole number from 0 to 1', 'points: got 4 numbers; expected two for each of 1 labels', 'point 0: got 2; expected numbers in [0, 1]',
+    2, 'label: got 2; expected a whole number from 0 to 1', 'points: got 4 numbers; expected two for each of 1 labels', 'point 0 (counted from 0): got 2; expected numbers in [0, 1]',
     'step: there is no such option', 'points: got 0 numbers; expected two for each of 0 labels', 'classes: got 0; expected a whole number from 1 to 1000', 'batch: got 2.5; expected a whole number from 1 to 64',
   ]);
 });

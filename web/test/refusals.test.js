@@ -18,11 +18,11 @@ test('numbers outside [0, 1] are no image', () => {
   model.expect(Float32Array.of(0, 0.5, 1, -0), 1);
   for (const wrong of [255, 1.01, -0.5, NaN, Infinity]) {
     const images = Float32Array.of(0, 0, 0, 0, 1, 1, wrong, 400);
-    const message = `image 1: got ${images[6]}; expected numbers in [0, 1]`;
+    const message = `image 1 (counted from 0): got ${images[6]}; expected numbers in [0, 1]`;
     assert.throws(() => model.expect(images, 2), { name: 'Mismatch', message });
   }
   // Of a list each image is looked at alone, and named by its place.
-  assert.throws(() => model.expect(Float32Array.of(0, 0, 2, 0), 1, 7), /^Mismatch: image 7: got 2;/);
+  assert.throws(() => model.expect(Float32Array.of(0, 0, 2, 0), 1, 7), /^Mismatch: image 7 \(counted from 0\): got 2;/);
 });
 
 test('load refuses words that it does not know, and options of a shared device that it does not have', async () => {

@@ -81,7 +81,7 @@ impl Judge {
         let bytes = std::fs::read(samples).map_err(|error| Error::bad_file(samples, error))?;
         if bytes.is_empty() || !bytes.len().is_multiple_of(4 * self.words) {
             let reason = format!(
-                "it has {} bytes, but has to hold whole images of {} bytes",
+                "it has {} bytes, but needs a multiple of {}, the bytes of one image",
                 bytes.len(),
                 4 * self.words
             );

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 fn diverged(error: Error, step: u64) -> Error {
     match error {
         Error::NonFinite { image, value } => {
-            let what = format!("a logit of validation image {image} is {value}");
+            let what = format!("a logit of validation image {image} (counted from 0) is {value}");
             Error::Diverged { step, what, last_good: None }
         }
         other => other,

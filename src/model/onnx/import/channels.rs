@@ -86,11 +86,13 @@ impl Builder {
     pub fn instance_norm(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
         let eps = node.real("epsilon", 1e-5);
         if let Known::Part(Part::Grouped(groups), of) = known {
-            for (place, wanted) in [(1, 1.0), (2, 0.0)] {
+            for (place, what, wanted, later) in
+                [(1, "scale", 1.0, "a Mul"), (2, "bias", 0.0, "an Add")]
+            {
                 let (name, constant) = node.constant(place)?;
                 if !self.store.read(constant)?.iter().all(|&number| number == wanted) {
                     return Err(format!(
-                        "all values of {} have to be {wanted} where the node is part of a group normalisation",
+                        "its {what} {} has to be {wanted} everywhere, because a Reshape put channels into groups: a {what} for each channel belongs in {later} after the next Reshape",
                         shown(name)
                     ));
                 }

@@ -252,13 +252,17 @@ impl Store {
         let Some((file, left)) = self.files.get_mut(name) else {
             return Err(wrong("the file was not opened".into()));
         };
-        let more =
-            || wrong(format!("{count} bytes from byte {start} on are missing or read twice"));
-        *left = left.checked_sub(count).ok_or_else(more)?;
         let length = file.metadata().map_err(|error| wrong(error.to_string()))?.len();
         if start.checked_add(count).is_none_or(|end| end > length) {
-            return Err(more());
+            return Err(wrong(format!(
+                "it has {length} bytes, but {count} bytes are needed from byte {start} on: it is cut off or of another network"
+            )));
         }
+        *left = left.checked_sub(count).ok_or_else(|| {
+            wrong(format!(
+                "the tensors in it take more bytes together than it has, so some overlap; the last is {count} bytes from byte {start} on"
+            ))
+        })?;
         let mut bytes = vec![0; count as usize];
         let mut read = || {
             file.seek(SeekFrom::Start(start))?;
