@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares a Rust toolchain that can build for the browser (`cargo build --target wasm32-unknown-unknown`), from rustup or from
-# Debian's packages.
+# Prepares a Rust toolchain that can build for the browser (`cargo build --target wasm32-unknown-unknown`), from rustup or,
+# where that fails, from Debian's packages.
 #
 #   toolchain=$(scripts/wasm-toolchain.sh) && eval "$toolchain"     (in two steps: `eval "$(...)"` hides a failure)
 #

@@ -1,5 +1,6 @@
 // One step of APGD (Auto-PGD, a gradient attack), in place: a projected gradient step with weight a, which is 1 in the first
-// step and 0.75 in all others, and the move before it with weight 1 - a. |.| is the L2 norm of one image:
+// step and 0.75 in all others, and the move before it with weight 1 - a. x0 is the original image, |.| the L2 norm of one
+// image:
 //
 //     L2    p(v) = clamp(x0 + (v - x0) * min(eps, |v - x0|) / (|v - x0| + 1e-12), 0, 1);  u = p(x + s * g / (|g| + 1e-12))
 //     Linf  p(v) = clamp(clamp(v, x0 - eps, x0 + eps), 0, 1);                              u = p(x + s * sign(g))

@@ -1,4 +1,4 @@
-// A random point on the surface of the ball of radius eps around each image, clamped to [0, 1]:
+// A random point on the surface of the ball of radius eps around each image x0, clamped to [0, 1]:
 //
 //     x = clamp(x0 + eps * t / (|t| + 1e-12), 0, 1)    t normal in L2, uniform in [-1, 1) in Linf
 //

@@ -1,22 +1,22 @@
 // 3x3 cross-correlation, stride 1, padding 1, with x and weights loaded once for a whole workgroup. The ops that follow it in the
 // network are done before the store (shared/epilogue.wgsl). For GPUs. With transposed and flipped weights it computes the
-// derivative for x.
+// derivative for the input x.
 //
 //     y[n][o][v][u] = sum over i, r, c of w[o][i][r][c] * x[n][i][v + r - 1][u + c - 1]
 //
 //   grid     x: a workgroup per 8 columns of 64 / BLOCKS rows of an image; y: per BLOCKS blocks of 8 output channels; z: slices
-//            of the in channels, whose sums conv2d_sum_slices.wgsl adds up if there are several
+//            of the input channels, whose sums conv2d_sum_slices.wgsl adds up if there are several
 //   x, y     [image][channel][row][column], rows of whole quads (a quad is four columns, one vec4); residual as y
 //   mask, bits  shared/mask_bits.wgsl
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8]
 //
-// An invocation adds up 8 channels of a row of 8 pixels in registers. SLAB in channels at a time, the workgroup loads their
+// An invocation adds up 8 channels of a row of 8 pixels in registers. SLAB input channels at a time, the workgroup loads their
 // weights for all its output channels, and the rows of x under its pixels with one row more above and below and a quad more
 // left and right. So a word of x is loaded from a cache once for all nine taps and 8 * BLOCKS channels, and the inner loop
 // neither divides nor tests a bound.
 //
-// Counted: an in channel costs an invocation 576 multiply-adds and 30 loads of 16 bytes from workgroup memory. With eight
-// blocks an invocation also makes 3 loads of 16 bytes from the caches for each in channel. There are two barriers for every
+// Counted: an input channel costs an invocation 576 multiply-adds and 30 loads of 16 bytes from workgroup memory. With eight
+// blocks an invocation also makes 3 loads of 16 bytes from the caches for each input channel. There are two barriers for every
 // SLAB channels. Registers: 64 sums, 12 words of x, 24 weights. Workgroup memory: 12.3 KiB with eight blocks, 10.1 with four.
 //
 // Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl,

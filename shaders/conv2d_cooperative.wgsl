@@ -5,7 +5,7 @@ enable wgpu_cooperative_matrix;
 // cooperative matrices ("tensor cores"). The ops that follow it in the network are done before the store
 // (shared/epilogue.wgsl). For GPUs, where half precision is asked for.
 //
-//     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
+//     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (input channel, row, column) of the kernel
 //
 //   grid     x: a workgroup per 2 SIDE quads of pixels, which are those of conv2d_gemm.wgsl; y: per TILE output channels; z:
 //            phases of a strided derivative, rows outermost

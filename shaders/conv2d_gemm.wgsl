@@ -2,11 +2,11 @@
 // of matrices whose factors a workgroup loads once for all its lanes. The ops that follow it in the network are done before
 // the store (shared/epilogue.wgsl). For GPUs.
 //
-//     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
+//     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (input channel, row, column) of the kernel
 //
 //   grid     x: a workgroup per 128 / BLOCKS quads of pixels; y: per BLOCKS blocks of 8 output channels; z: phases of a
 //            strided derivative (pixels whose row and column have the same remainders by the stride), rows outermost, of
-//            each slice of the in channels, whose sums conv2d_sum_slices.wgsl adds up if there are several.
+//            each slice of the input channels, whose sums conv2d_sum_slices.wgsl adds up if there are several.
 //            A quad is 4 columns of a row, `apart()` words from one to the next; rows are filled up to whole quads and
 //            run on from image to image
 //   x, y     [image][channel][row][column]; residual as y

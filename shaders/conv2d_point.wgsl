@@ -1,6 +1,6 @@
 // Cross-correlation with a 1x1 kernel and no padding, of stride 1, or of stride 2 that halves both sides. The ops that
 // follow it in the network are done before the store (shared/epilogue.wgsl). With stride 1 and transposed weights it
-// computes the derivative for x.
+// computes the derivative for the input x.
 //
 //   grid     x: one invocation per tile of a plane of y, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], y's planes of whole quads (a quad is four pixels, one vec4); with stride 2 x's

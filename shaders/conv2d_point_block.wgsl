@@ -1,20 +1,20 @@
 // 1x1 convolution, stride 1, no padding, with x and weights loaded once for a whole workgroup. The ops that follow it in the
 // network are done before the store (shared/epilogue.wgsl). For GPUs, not for CPU rasterisers. With transposed weights it
-// computes the derivative for x.
+// computes the derivative for the input x.
 //
 //     y[n][o][p] = sum over i of w[o][i] * x[n][i][p]        p: pixel of a plane
 //
 //   grid     x: a workgroup per 16 * 8 / BLOCKS quads of pixels of all images; y: per BLOCKS blocks of 8 output channels; z:
-//            slices of the in channels, whose sums conv2d_sum_slices.wgsl adds up if there are several
+//            slices of the input channels, whose sums conv2d_sum_slices.wgsl adds up if there are several
 //   x, y     [image][channel][pixel], planes of whole quads (a quad is four pixels, one vec4); residual as y
 //   mask, bits  shared/mask_bits.wgsl
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][out channel % 8]
 //
-// A product of matrices: SLAB in channels at a time, the workgroup loads their weights and pixels, each word once, and every
+// A product of matrices: SLAB input channels at a time, the workgroup loads their weights and pixels, each word once, and every
 // invocation adds up the products of 8 channels by 2 quads in registers.
 //
-// Counted: an in channel costs an invocation 64 multiply-adds and four loads of 16 bytes from workgroup memory. With eight
-// blocks an invocation also makes one load of 16 bytes from the caches for every two in channels. There are two barriers for
+// Counted: an input channel costs an invocation 64 multiply-adds and four loads of 16 bytes from workgroup memory. With eight
+// blocks an invocation also makes one load of 16 bytes from the caches for every two input channels. There are two barriers for
 // each slab, which is 1,024 multiply-adds. Registers: 64 sums, 16 factors. Workgroup memory: 8 KiB with eight blocks, 10 with
 // four.
 //
@@ -28,7 +28,7 @@ const SLAB: u32 = 16u;
 const LANES: u32 = 64u;
 override PAIRS: u32 = LANES / BLOCKS;
 override QUADS: u32 = 2u * PAIRS;
-override CHANNEL: u32 = 2u * BLOCKS; // an in channel's weights: two halves of each block
+override CHANNEL: u32 = 2u * BLOCKS; // an input channel's weights: two halves of each block
 override WEIGHTS: u32 = SLAB * CHANNEL;
 override PIXELS: u32 = SLAB * QUADS;
 

@@ -1,6 +1,6 @@
 // 3x3 cross-correlation of stride 1 and padding 1 over rows of whole quads (a quad is four columns, one vec4). The ops that
 // follow it in the network are done before the store (shared/epilogue.wgsl). With transposed and flipped weights it computes
-// the derivative for x.
+// the derivative for the input x.
 //
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width divisible by 8, or 4 (NARROW)

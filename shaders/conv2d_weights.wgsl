@@ -3,7 +3,7 @@
 //
 //     partial[p][o,i,r,c] = sum over the part's n, and v, u, of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, ...]
 //
-//   grid      x: one invocation per (in channel, row, column) of the kernel; y: one workgroup per 8 output channels;
+//   grid      x: one invocation per (input channel, row, column) of the kernel; y: one workgroup per 8 output channels;
 //             z: parts of part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4
 //   partials  [params.first_part + part][out channel][in channel][row][column]; where params.epilogue is 1 the sums are

@@ -4,14 +4,14 @@
 //
 //     partial[p][o][i][r][c] = sum over the pixels of part p of dy[n][o][v][u] * x[n][i][v + r - 1][u + c - 1]
 //
-//   grid      x: a workgroup per 64 / BLOCKS in channels; y: per BLOCKS blocks of 8 output channels; z: parts of part_lines
+//   grid      x: a workgroup per 64 / BLOCKS input channels; y: per BLOCKS blocks of 8 output channels; z: parts of part_lines
 //             lines of part_images images each; parts of the same images lie side by side
 //   x, dy     [image][channel][row][column], rows of whole quads (a quad is four columns, one vec4)
 //   partials  [params.first_part + part][out channel][in channel][row][column]; where params.epilogue is 1 the sums are
 //             added to what is there
 //
-// An invocation holds all nine weights of an in channel for eight out channels. The workgroup goes through its images in
-// tiles of 4 rows by 8 columns of dy. For each tile it loads dy of all its out channels, and x of all its in channels with
+// An invocation holds all nine weights of an input channel for eight out channels. The workgroup goes through its images in
+// tiles of 4 rows by 8 columns of dy. For each tile it loads dy of all its out channels, and x of all its input channels with
 // one row more above and below and a quad more left and right, each word once. A line is four rows of dy.
 //
 // Counted: a quad of dy costs an invocation 288 multiply-adds and 17 loads of 16 bytes from workgroup memory. A tile is 8
@@ -25,7 +25,7 @@
 override BLOCKS: u32 = 8u;
 
 const LANES: u32 = 64u;
-override CHANNELS: u32 = LANES / BLOCKS; // in channels
+override CHANNELS: u32 = LANES / BLOCKS; // input channels
 override OUTPUTS: u32 = 8u * BLOCKS;
 const HEIGHT: u32 = 4u; // rows of dy at a time, of two quads
 const ROWS: u32 = HEIGHT + 2u; // rows of x

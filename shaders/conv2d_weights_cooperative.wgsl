@@ -4,7 +4,7 @@ enable wgpu_cooperative_matrix;
 // Derivative of a cross-correlation of any kernel, stride and padding for its weights, as partial sums, by cooperative
 // matrices ("tensor cores"). For GPUs, where half precision is asked for.
 //
-//     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (in channel, row, column)
+//     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (input channel, row, column)
 //
 //   grid      x: a workgroup per TILE t; y: per TILE out channels; z: parts, as of conv2d_weights_gemm.wgsl
 //   x, dy     [image][channel][row][column]

@@ -1,7 +1,7 @@
 // Derivative of a cross-correlation of any kernel, stride and padding for its weights, as partial sums: a product of matrices
 // whose factors a workgroup loads once for all its lanes. For GPUs.
 //
-//     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (in channel, row, column)
+//     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (input channel, row, column)
 //
 //   grid      x: a workgroup per 64 t; y: per 64 out channels; z: parts of part_lines lines of part_images images each, a
 //             line being a row of dy; parts of the same images lie side by side

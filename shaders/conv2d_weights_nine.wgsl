@@ -1,9 +1,9 @@
 // Derivative of a 3x3 cross-correlation with padding 1 for its weights, with stride 1 or, if the constant HALVE is true, with
-// stride 2 that halves both sides, as partial sums over ranges of images (parts). One invocation holds all nine weights of an in channel for eight out
-// channels, where conv2d_weights.wgsl holds one, and walks down the rows: a row of x is loaded once for the three kernel rows that
-// multiply it. params.lines counts columns of quads of dy (a quad is four columns, one vec4).
+// stride 2 that halves both sides, as partial sums over ranges of images (parts). One invocation holds all nine weights of an
+// input channel for eight out channels, where conv2d_weights.wgsl holds one, and walks down the rows: a row of x is loaded once
+// for the three kernel rows that multiply it. params.lines counts columns of quads of dy (a quad is four columns, one vec4).
 //
-//   grid      x: one invocation per in channel; y: one workgroup per 8 output channels; z: parts of
+//   grid      x: one invocation per input channel; y: one workgroup per 8 output channels; z: parts of
 //             part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4, x's height and width dy's or twice dy's
 //   partials  [params.first_part + part][out channel][in channel][row][column]; where params.epilogue is 1 the sums are

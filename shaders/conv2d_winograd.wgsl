@@ -1,8 +1,8 @@
 // 3x3 cross-correlation of stride 1 and padding 1 by Winograd's minimal filtering, F(4x4, 3x3), with 36 products for 16
 // values instead of 144. The ops that follow it in the network are done before the store (shared/epilogue.wgsl). With
-// transposed and flipped weights it computes the derivative for x.
+// transposed and flipped weights it computes the derivative for the input x.
 //
-//   Y = A^T [ sum over in channels of (G g G^T) * (B^T d B) ] A     d: 6x6 of x, Y: 4x4 of y, * element by element
+//   Y = A^T [ sum over input channels of (G g G^T) * (B^T d B) ] A     d: 6x6 of x, Y: 4x4 of y, * element by element
 //
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width divisible by 4

@@ -1,5 +1,5 @@
 // FAB's bookkeeping after a step (FAB is an attack that searches the nearest misclassified image): keeps the nearest
-// misclassified image and moves back towards the original, with |.| over one image:
+// misclassified image and moves x back towards the original image x0, with |.| the norm of one image:
 //
 //     where the image is misclassified (margin > 0):
 //         nearest = x and distance = |x - x0|  where that is less than distance

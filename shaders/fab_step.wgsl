@@ -1,6 +1,7 @@
-// One step of the attack FAB towards the boundary between two classes, in place. With w = g, the gradient of
-// f = z_target - z_label at x, the boundary is taken as the plane  f + w (v - x) = 0.  d and d0 are the shortest moves from x and
-// from x0 that reach it inside the box [0, 1]:
+// One step of the attack FAB towards the boundary between two classes, in place. x is the attacked image so far, x0 the original
+// one. With w = g, the gradient of f = z_target - z_label at x, the boundary is taken as the plane of all images v with
+// f + w (v - x) = 0.  d and d0 are the shortest moves from x and from x0 that reach it inside the box [0, 1]; the step is a mean
+// of both:
 //
 //     a = min(|d| / (|d| + |d0|), alpha_max), each length at least 1e-8
 //     x = clamp((1 - a) (x + eta d) + a (x0 + eta d0), 0, 1)

@@ -1,4 +1,5 @@
-// Group normalisation without weights, derivative for x, with means over one group of an image's channels:
+// Group normalisation without weights, derivative for its input x; each mean is over all values of one group of an image's
+// channels:
 //
 //     dx = inverse * (dy - mean(dy) - y * mean(dy * y))
 //

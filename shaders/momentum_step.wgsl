@@ -1,4 +1,5 @@
-// One step of projected gradient ascent with gradient g, step size s and momentum m, in place, with |.| over one image:
+// One step of projected gradient ascent with gradient g, step size s and momentum m, in place, from the image x, which stays in
+// the ball around the original image x0. |.| is the L2 norm of one image and |.|_1 the sum of its absolute values:
 //
 //     v = m * v + g / (|g|_1 + 1e-10)
 //     L2    x = x + s * v / max(|v|, 1e-12);  d = x - x0;  d = d * eps / (|d| + 1e-7) where |d| > eps

@@ -1,4 +1,5 @@
-// One step of projected gradient ascent along the gradient g, in place; |.| is the L2 norm of one image:
+// One step of projected gradient ascent along the gradient g, in place, from the image x; where there is a ball, x stays in it,
+// around the original image x0. |.| is the L2 norm of one image:
 //
 //     L2    x = x + s * g / (|g| + 1e-10);  d = x - x0;  d = d * eps / (|d| + 1e-7) where |d| > eps
 //     Linf  x = x + s * sign(g);            d = clamp(x - x0, -eps, eps)

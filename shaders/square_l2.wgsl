@@ -1,6 +1,6 @@
 // The Square attack in L2 (Andriushchenko and others 2020, arXiv 1912.00049, algorithm 3): keeps a candidate if it is
-// better, and makes the next. With d = best - x0, |.| over a channel of a square W, and a second square V of the same size
-// whose part of the budget W takes over:
+// better, and makes the next. With d = best - x0, where x0 is the original image, |.| over a channel of a square W, and a second
+// square V of the same size whose part of the budget W takes over:
 //
 //     n = eta sign + d / (|d in W| + 1e-12)            within W, eta as in shared/square_bump.wgsl
 //     d = n / (|n| + 1e-12) * sqrt(max(eps^2 - |d of the image|^2, 0) / channels + |d in W or V|^2)   within W

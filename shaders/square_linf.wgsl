@@ -1,6 +1,6 @@
 // The Square attack in Linf (Andriushchenko and others 2020, arXiv 1912.00049, algorithm 2): keeps a candidate if it is
 // better, and makes the next. A square of the best image so far, at a random place, moves by 2 eps in each channel, up or
-// down at random:
+// down at random, but stays within eps of the original image x0:
 //
 //     candidate = clamp(clamp(best + 2 eps sign, x0 - eps, x0 + eps), 0, 1)  within the square, best outside
 //

@@ -1,5 +1,6 @@
-// The first candidate of the Square attack (arXiv 1912.00049, section 4): in Linf vertical stripes of +-eps, with a random sign
-// for each column and channel; in L2 a grid of five by five smooth bumps (shared/square_bump.wgsl), scaled to length eps:
+// The first candidate of the Square attack (arXiv 1912.00049, section 4), made from the original image x0: in Linf vertical
+// stripes of +-eps, with a random sign for each column and channel; in L2 a grid of five by five smooth bumps
+// (shared/square_bump.wgsl), scaled to length eps:
 //
 //     candidate = clamp(x0 + eps sign, 0, 1)    or    clamp(x0 + eps d / (|d| + 1e-12), 0, 1)
 //

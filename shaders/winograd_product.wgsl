@@ -1,13 +1,13 @@
 // The sums over channels of Winograd's filtering, a matrix product for each point of the transformed tiles:
 //
-//   M[p][o][t] = sum over in channels i of U[p][i][o] V[p][i][t]
+//   M[p][o][t] = sum over input channels i of U[p][i][o] V[p][i][t]
 //
 //   grid    x: one workgroup per 64 tiles; y: per 8 * ROWS out channels, of which those beyond the last are skipped; z: per point
 //   u       made by winograd_weights.wgsl: [point][in channel][out channel], zeros up to a multiple of 8 out channels
 //   v       made by winograd_input_*.wgsl: [point][in channel][tile]; a channel's tiles are params.pitch words, a multiple of 64
 //   m       [point][out channel][tile], as many words a channel, out channels up to a multiple of 8
 //
-// A workgroup reads 16 in channels of both into its memory at a time, 2 KiB + 256 ROWS words; an invocation keeps 8 out
+// A workgroup reads 16 input channels of both into its memory at a time, 2 KiB + 256 ROWS words; an invocation keeps 8 out
 // channels of 8 tiles in registers: 64 products for four loads of vec4s. Its channels and its tiles are two runs of four, so
 // that invocations in a row read vec4s in a row. A tile's sums depend on that tile alone, so words of v beyond the last tile
 // may hold anything. Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl.

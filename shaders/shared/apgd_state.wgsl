@@ -1,5 +1,5 @@
-// The state that APGD (Auto-PGD, a gradient attack) keeps for each image between steps: 12 words, all f32, and 0 before the first
-// iterate is evaluated.
+// The state that APGD (Auto-PGD, a gradient attack) keeps for each image between steps: 12 words, among them the best loss, the
+// step size and counts of steps. All are f32, and 0 before the first iterate is evaluated.
 
 const STATE = 12u;
 const BEST_LOSS = 0u;

@@ -1,7 +1,7 @@
 // Positions in a convolution as three counters (channel or image, row, column), moved on by additions and carries, because
 // integer divisions in the inner loop are slow.
 
-// One position: of a k, its in channel and the row and column among the taps of its phase; of a quad, its image, row and
+// One position: of a k, its input channel and the row and column among the taps of its phase; of a quad, its image, row and
 // quad within the row.
 struct Place { i: u32, r: u32, c: u32 }
 

@@ -1,6 +1,6 @@
 // Adds all nine products of a 3x3 kernel at once, for CPU rasterisers without subgroups. There a load costs as much as ten
 // products, and sums lie in memory anyway: tiles are as tall as a reasonable time to compile allows, and a sum is loaded and
-// stored once for all nine products of an in channel. Elsewhere so many sums would not fit the registers.
+// stored once for all nine products of an input channel. Elsewhere so many sums would not fit the registers.
 
 // Adds nine products in one expression, so that the sum is stored and loaded once. Written a column at a time, because a
 // product of a weight and a vector would make four copies of the weight.

@@ -28,6 +28,6 @@ struct Params {
     first_line: u32, // weight gradients: first line of each image; the kernel's header says what a line is
     lines: u32,
     part_lines: u32, // lines in each part, where images are cut into parts too
-    slice_inputs: u32, // in channels of a slice, which is summed by itself; all in channels where there is one slice
+    slice_inputs: u32, // input channels of a slice, which is summed by itself; all input channels where there is one slice
     slice_words: u32, // words from a slice's sums to the next slice's
 }

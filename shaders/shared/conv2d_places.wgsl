@@ -1,5 +1,7 @@
-// The matrix-product form of a convolution, or of its derivative for x if TRANSPOSED is true: finds where each k (an in channel
-// and a tap of the kernel) lies among the weights and in x, and where each output pixel lies.
+// Index arithmetic for convolutions that are computed as products of matrices (conv2d_gemm.wgsl, conv2d_cooperative.wgsl): which
+// taps of the kernel an output pixel uses, and where output pixels lie, in quads (four columns of a row). If the constant
+// TRANSPOSED is true, the derivative for the convolution's input is computed: `x` is then the derivative for its output, and y
+// that for its input.
 
 override TRANSPOSED: bool = false;
 

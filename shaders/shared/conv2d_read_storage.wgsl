@@ -7,7 +7,7 @@
 
 struct Octet { low: vec4f, high: vec4f }
 
-// The weights of one in channel in a 3x3 kernel, for 8 channels of y.
+// The weights of one input channel in a 3x3 kernel, for 8 channels of y.
 struct Taps { w0: Octet, w1: Octet, w2: Octet, w3: Octet, w4: Octet, w5: Octet, w6: Octet, w7: Octet, w8: Octet }
 
 fn x_quad(at: u32) -> vec4f { return x[at / 4u]; }

@@ -11,7 +11,7 @@ const TEXEL_COLUMNS: u32 = 2048u;
 
 struct Octet { low: vec4f, high: vec4f }
 
-// The weights of one in channel in a 3x3 kernel, for 8 channels of y.
+// The weights of one input channel in a 3x3 kernel, for 8 channels of y.
 struct Taps { w0: Octet, w1: Octet, w2: Octet, w3: Octet, w4: Octet, w5: Octet, w6: Octet, w7: Octet, w8: Octet }
 
 fn place(texel: u32) -> vec2u { return vec2u(texel % TEXEL_COLUMNS, texel / TEXEL_COLUMNS); }

@@ -1,4 +1,5 @@
-// Defines Elem, what one lane reads and writes at a time, as a single f32. elem_vec4.wgsl defines it as four.
+// Defines Elem, what one invocation of a kernel reads and writes at a time, as a single f32. Kernels are made with this file or
+// with elem_vec4.wgsl, which defines it as four.
 
 alias Elem = f32;
 alias Bits = u32;

@@ -14,10 +14,11 @@ use std::sync::Arc;
 /// Which statistics batch normalisation uses during an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Statistics {
-    /// The running statistics, which do not change: PyTorch's eval mode.
+    /// The running statistics of batch normalisation, which do not change: PyTorch's eval mode.
     #[default]
     Frozen,
-    /// The batch's own statistics, by which each step also updates the running ones: PyTorch's training mode.
+    /// Each batch's own statistics, by which each step also updates the running ones of batch normalisation: PyTorch's training
+    /// mode.
     Batch,
 }
 

@@ -180,7 +180,7 @@ fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
     }
 }
 
-/// Images, their labels and places in the set, and what became of each point, as safetensors.
+/// Images, their labels and places in the set, and whether each is robust, as safetensors.
 fn write_images(
     path: &Path,
     result: &RobustAccuracy,

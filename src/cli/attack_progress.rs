@@ -63,7 +63,7 @@ impl AttackProgress {
             ));
             self.progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
         }
-        // Points that the work done so far comes to: where an attack goes over them several times, each time is a part.
+        // Images that the work done so far comes to: where an attack goes over them several times, each time is a part.
         let position = (at.done * at.tried as f64).floor() as u64;
         let mut step = Step::new(Phase::Evaluate, position, at.tried as u64);
         step.accuracy = Some(at.robust_accuracy as f32);

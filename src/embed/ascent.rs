@@ -1,4 +1,5 @@
-//! Draws samples or makes adversarial images by gradient steps inside another app, a bounded slice of the work in each frame.
+//! Draws samples or makes adversarial images by gradient steps inside another app, in each frame as much of the
+//! work as fits the time that the app allows.
 
 use super::picture::Picture;
 use super::slices::Slices;
@@ -186,7 +187,7 @@ impl<Kind> Ascent<Kind> {
         self.slices.pace()
     }
 
-    /// Returns the device buffer of the images, NCHW f32 in \[0, 1\]. The host's own passes bind it by [`Buffer::raw`];
+    /// Returns the buffer in GPU memory of the images, NCHW f32 in \[0, 1\]. The host app's own passes bind it by [`Buffer::raw`];
     /// `Gpu::read` copies it into main memory.
     pub fn image_buffer(&self) -> &Buffer {
         self.attack.image_buffer()

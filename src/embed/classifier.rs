@@ -1,4 +1,5 @@
-//! Computes logits and class probabilities of images in GPU memory inside another app, a bounded slice of the work in each frame.
+//! Computes logits and class probabilities of images in GPU memory inside another app, in each frame as much of the
+//! work as fits the time that the app allows.
 
 use super::slices::Slices;
 use super::{Budget, needs};
@@ -12,8 +13,8 @@ use crate::{Error, Result};
 use std::fmt;
 use std::time::Duration;
 
-/// A classifier whose forward pass over a batch of images is recorded into a host app's command encoder, with frozen batch norm
-/// statistics.
+/// A classifier inside a host app, which is a program that lends its GPU device: the forward pass over a batch of images, with
+/// frozen batch norm statistics, is recorded into the app's command encoder.
 #[derive(Debug)]
 pub struct HostClassifier {
     gpu: Gpu,
@@ -69,17 +70,17 @@ impl HostClassifier {
         self.slices.pace()
     }
 
-    /// Returns the device buffer of the images, NCHW f32 in \[0, 1\]; the host's passes may write it.
+    /// Returns the buffer in GPU memory of the images to classify, NCHW f32 in \[0, 1\]; passes of the host app may write it.
     pub fn image_buffer(&self) -> Result<&Buffer> {
         self.program.buffer(self.x)
     }
 
-    /// Returns the device buffer of the logits, f32 \[N, K\].
+    /// Returns the buffer in GPU memory with the logits, f32 \[N, K\], which each recorded pass fills.
     pub fn logits(&self) -> Result<&Buffer> {
         self.program.buffer(self.logits)
     }
 
-    /// Returns the device buffer of the class probabilities (softmax), f32 \[N, K\].
+    /// Returns the buffer in GPU memory with the class probabilities (softmax), f32 \[N, K\], which each recorded pass fills.
     pub fn probabilities(&self) -> Result<&Buffer> {
         self.program.buffer(self.probabilities)
     }

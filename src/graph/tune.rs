@@ -1,4 +1,5 @@
-//! Autotuner: races candidate kernels on the device, and takes the fastest one that computes what the plain kernel computes.
+//! Autotuner: races candidate kernels on the device, and takes the fastest one whose results are the plain kernel's up
+//! to rounding.
 
 use super::check::{Data, Oracle};
 use super::{Graph, Plan, Trial, Value};

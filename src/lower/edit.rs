@@ -18,7 +18,8 @@ pub fn maker(graph: &Graph, value: Value) -> Option<usize> {
     graph.nodes().iter().position(|node| node.outputs.contains(&value))
 }
 
-/// Whether the node at `first` may run at the place `second` instead: nothing in between writes its inputs.
+/// Whether the node at `first` may run later, at the place `second`: no node in between writes its inputs. That none in between
+/// reads its results is for the caller to know, as from [`only_reader`].
 pub fn may_wait(graph: &Graph, first: usize, second: usize) -> bool {
     let Some(node) = graph.nodes().get(first) else { return false };
     let between = graph.nodes().get(first + 1..second).unwrap_or_default();

@@ -20,14 +20,15 @@ pub struct DeviceWeights {
 }
 
 impl DeviceWeights {
-    /// Makes a buffer of zeros for each parameter.
+    /// Makes a buffer of zeros on the device for each parameter of a network: for weights that are written later, or for momentum
+    /// and gradients, which start at 0.
     pub async fn zeros(gpu: &Gpu, parameters: &[Parameter]) -> Result<Self> {
         let words = parameters.iter().map(|parameter| Ok(parameter.graph_shape()?.elements()));
         let made = gpu.allocate(&words.collect::<Result<Vec<_>>>()?).await?;
         Ok(Self { gpu: gpu.clone(), buffers: parameters.iter().cloned().zip(made).collect() })
     }
 
-    /// Copies weights to the device. Err unless their names and shapes are exactly those of `parameters`.
+    /// Copies a network's weights to the device. Err unless their names and shapes are exactly those of `parameters`.
     pub async fn upload(gpu: &Gpu, parameters: &[Parameter], weights: &StateDict) -> Result<Self> {
         weights.check(parameters)?;
         let made = Self::zeros(gpu, parameters).await?;
@@ -35,7 +36,7 @@ impl DeviceWeights {
         Ok(made)
     }
 
-    /// Replaces the values of all weights. Err unless the names and shapes of `weights` are exactly the parameters'.
+    /// Replaces the values of all weights on the device. Err unless the names and shapes of `weights` are exactly the parameters'.
     pub async fn write(&self, weights: &StateDict) -> Result<()> {
         weights.check(&self.parameters().cloned().collect::<Vec<_>>())?;
         let mut waiting = 0;
@@ -51,7 +52,7 @@ impl DeviceWeights {
         Ok(())
     }
 
-    /// Reads all weights back at once.
+    /// Reads all weights back from the device at once.
     pub async fn download(&self) -> Result<StateDict> {
         let buffers: Vec<_> = self.buffers.iter().map(|(_, buffer)| buffer).collect();
         let contents = self.gpu.read_all(&buffers).await?;

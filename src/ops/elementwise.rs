@@ -194,7 +194,7 @@ impl Op for Copy {
 /// loss so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {
-    /// The constant, which is written bit for bit.
+    /// The constant that every value is set to, bit for bit.
     pub value: f32,
 }
 

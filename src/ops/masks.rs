@@ -35,8 +35,8 @@ pub static AFFINE: Kernel = kernel!(
 /// Computes dx from dy.
 pub static SCALE: Widths = widths!("masked_scale", [], ScaleParams, [dy, affine, mask, mut dx]);
 
-/// Input y \[N, C, H, W\], a rectifier's result; output \[N, C / 8, H, W / 4\], both rounded up: words of bits that are
-/// set where y is above 0, bit c % 8 * 4 + column % 4 of each for channel c.
+/// Makes the bits that a rectifier's derivative needs in place of its result y. Input y \[N, C, H, W\]; output \[N, C / 8, H,
+/// W / 4\], both rounded up: words of bits that are set where y is above 0, bit c % 8 * 4 + column % 4 of each for channel c.
 #[derive(Clone, Copy, Debug)]
 pub struct ReluMask;
 

@@ -21,7 +21,7 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// Begins a file in a folder, under a name that no other process takes.
+    /// Begins a TensorBoard event file in a folder, under a name that no other process takes.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -48,12 +48,12 @@ impl EventFile {
         Err(Error::bad_file(folder, "the folder has no free name for a TensorBoard events file"))
     }
 
-    /// Returns the file's path.
+    /// Returns the path of the TensorBoard event file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes the scalars of one step.
+    /// Writes the scalars of one training step into the TensorBoard event file.
     ///
     /// # Errors
     /// `BadFile` where they cannot be written, as for all that follow.
@@ -68,7 +68,7 @@ impl EventFile {
         })
     }
 
-    /// Writes a PNG image.
+    /// Writes an image that is already encoded as PNG into the TensorBoard event file, under a tag.
     pub fn image(
         &mut self,
         step: u64,
@@ -89,7 +89,7 @@ impl EventFile {
         })
     }
 
-    /// Writes the settings of the run for the HParams tab: numbers as such, anything else as text.
+    /// Writes the settings of a run into the TensorBoard event file, for its HParams tab: numbers as such, anything else as text.
     pub fn hyperparameters(&mut self, name: &str, all: &[(String, Value)]) -> Result<()> {
         let mut start = Message::default();
         for (key, value) in all {

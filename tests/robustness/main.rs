@@ -61,7 +61,7 @@ fn evaluate(
 }
 
 /// Checks that broken images are misclassified and within the ball, that the others are unchanged, and that the result's
-/// numbers are those of the points.
+/// numbers are those of the images' outcomes.
 fn hold(result: &RobustAccuracy, model: &dyn Model, weights: &DeviceWeights) {
     let (images, labels) = first(result.points.len());
     let size = BatchSize { images: 16, side: 16 };

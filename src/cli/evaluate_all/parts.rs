@@ -83,7 +83,7 @@ impl Evaluation<'_> {
         Ok(json!({ "eps": eps, "accuracy": accuracy }))
     }
 
-    /// Runs AutoAttack, with a state of its own beside the report's, so that finished points are not attacked again.
+    /// Runs AutoAttack, with a state of its own beside the report's, so that finished images are not attacked again.
     pub(super) fn auto_attack(&mut self, eps: f64) -> Result<Value> {
         let file = self.args.out.join("autoattack.json");
         let bad = |error: &dyn std::fmt::Display| Error::bad_file(&file, error);

@@ -27,7 +27,8 @@ const COLUMNS: [(&str, &str, usize); 19] = [
     ("seconds", "seconds", 0),
 ];
 
-/// The measurements of one run, by key; missing ones were not measured.
+/// The measurements of one training run (one method with one seed), by the keys of `COLUMNS` or, for more sets of images, names such
+/// as `AUROC, PATH`; missing ones were not measured.
 pub type Numbers = BTreeMap<String, f64>;
 
 /// The runs of one row.

@@ -76,7 +76,7 @@ pub(super) fn auto_attack(state: &State) -> String {
         .collect();
     let eps = part.get("eps").and_then(Value::as_f64).unwrap_or(f64::NAN);
     boxed(
-        "<tr><th>AutoAttack</th><th>points</th><th>broken</th><th>robust accuracy</th></tr>",
+        "<tr><th>AutoAttack</th><th>images</th><th>broken</th><th>robust accuracy</th></tr>",
         &list("attacks").map(row).collect::<String>(),
         &format!("Version {}, {}, eps {eps}.{warnings}", version(part), norm(state)),
     )

@@ -24,7 +24,7 @@ pub(super) struct Attacker {
     size: BatchSize,
 }
 
-/// The images to attack, each with its label, target class and index among the points.
+/// The images to attack, each with its label, target class and index among all images.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     pub images: Vec<f32>,

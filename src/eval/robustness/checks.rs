@@ -47,7 +47,7 @@ pub(super) fn probabilities(logits: &[f32], classes: usize) -> Option<Warning> {
     all.then_some(Warning::Probabilities)
 }
 
-/// Whether Square took more than 0.2 % of all points from attacks with gradients.
+/// Whether Square broke more than 0.2 % of all images after attacks with gradients had not broken them.
 pub(super) fn square(results: &[AttackResult], points: usize) -> Option<Warning> {
     let others = results.iter().any(|result| result.attack != AttackName::Square);
     let broken: usize = results

@@ -1,14 +1,15 @@
-//! Tells all processes of an evaluation which images an attack has broken, after each round of batches.
+//! Exchanges results between the processes that share an evaluation: after each has attacked some batches, all learn which images
+//! of any batch the attack has broken, that is, made misclassified.
 
 use crate::world::World;
 use crate::{Error, Result};
 
-/// The results of one batch's points.
+/// The results of an attack on one batch of images, all of which were classified correctly before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
-    /// Whether each point was broken.
+    /// For each image of the batch, whether the attack made it misclassified.
     pub broken: Vec<bool>,
-    /// The images that the attack made misclassified, one after the other.
+    /// The misclassified images that the attack found, one after the other; none for the images that it did not break.
     pub images: Vec<f32>,
     /// The number of images at which the gradient was zero everywhere.
     pub flat: usize,

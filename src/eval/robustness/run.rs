@@ -187,7 +187,7 @@ impl AutoAttack {
                 let done = share(part);
                 let at = Progress { attack, number, done, tried, robust_accuracy, state: None };
                 match progress(&at) {
-                    // The others wait for what becomes of this rank's points.
+                    // The others wait for what becomes of this rank's images.
                     Err(Error::Stopped) if world.is_shared() => {
                         stop = true;
                         Ok(())
@@ -405,7 +405,7 @@ impl State {
     }
 }
 
-/// Classes of each point, likeliest first, of equals the first.
+/// The classes of each image by its logits, likeliest first, of equals the first.
 pub(super) fn ranks(logits: &[f32], classes: usize) -> Vec<u32> {
     let mut ranks = Vec::with_capacity(logits.len());
     for row in logits.chunks(classes) {
@@ -416,8 +416,8 @@ pub(super) fn ranks(logits: &[f32], classes: usize) -> Vec<u32> {
     ranks
 }
 
-/// The points of a batch, each with the class of this rank among those that are not its label, likeliest first, from rank 1 on. A point
-/// that is classified rightly has its label in front of them.
+/// The images of a batch, each with the class of this rank among those that are not its label, likeliest first, from rank 1 on. An
+/// image that is classified rightly has its label in front of them.
 pub(super) fn target(
     images: &[f32],
     labels: &[u32],
@@ -441,7 +441,7 @@ pub(super) fn target(
 
 #[test]
 fn targets_leave_the_label_out() {
-    // Two points of three classes, likeliest first; the first point is classified wrongly, as its label is 0.
+    // Two images of three classes, likeliest first; the first image is classified wrongly, as its label is 0.
     let (ranks, labels) = ([2, 0, 1, 1, 2, 0], [0, 1]);
     let towards = |rank| target(&[0.0; 2], &labels, &ranks, &[0, 1], rank).targets;
     assert_eq!((towards(1), towards(2)), (vec![2, 2], vec![1, 0]));

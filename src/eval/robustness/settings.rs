@@ -232,7 +232,7 @@ impl AutoAttack {
         Version::NAMED.into_iter().find(is).unwrap_or(Version::Custom)
     }
 
-    /// Returns how many rounds an attack makes over the points: one for each start and target.
+    /// Returns how many rounds an attack makes over the images: one for each start and target.
     pub(super) fn rounds(&self, attack: AttackName, classes: u32) -> u32 {
         let targets = self.targets.min(classes.saturating_sub(1));
         match attack {

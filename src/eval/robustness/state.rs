@@ -23,7 +23,7 @@ pub struct State {
     /// Settings, and checksums of weights, images and labels.
     pub(super) identity: Map<String, Value>,
     pub(super) points: Vec<Point>,
-    /// Images of the broken points.
+    /// The misclassified versions of the images that an attack broke, by index.
     pub(super) broken: BTreeMap<usize, Vec<f32>>,
     /// The results of finished attacks and, at the end, of the unfinished one.
     pub(super) results: Vec<AttackResult>,
@@ -32,7 +32,7 @@ pub struct State {
     /// Number of the attack and its round.
     pub(super) attack: usize,
     pub(super) round: u32,
-    /// The points that stood when the round began, and how many the round has done.
+    /// The images that no attack had broken when the round began, and how many the round has done.
     pub(super) standing: Vec<usize>,
     pub(super) done: usize,
     pub(super) seconds: f64,
@@ -62,7 +62,7 @@ impl State {
         ))
     }
 
-    /// Reads an evaluation's state from a file; `None` where there is no such file yet.
+    /// Reads the state of an interrupted robustness evaluation from a file; `None` where there is no such file yet.
     ///
     /// # Errors
     /// `BadFile` for a file that cannot be read, and as [`State::from_json`].
@@ -76,7 +76,7 @@ impl State {
         Self::from_json(&text).map(Some).map_err(|error| Error::bad_file(path, error))
     }
 
-    /// Writes the state to a file, which is there whole or not at all.
+    /// Writes the state of a robustness evaluation to a file, which is there whole or not at all.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -84,7 +84,7 @@ impl State {
         write_atomically(path, self.to_json().as_bytes())
     }
 
-    /// Returns the state as JSON, the content of its file.
+    /// Returns the state of a robustness evaluation as JSON, the content of its file.
     pub fn to_json(&self) -> String {
         let point = |point: &Point| match point {
             Point::Wrong => "wrong",
@@ -122,8 +122,8 @@ impl State {
         seal(&all.to_string())
     }
 
-    /// Reads an evaluation's state from JSON. Err for JSON of another kind, for a file that was changed since it was written, and
-    /// for one whose parts contradict each other.
+    /// Reads the state of an interrupted robustness evaluation from JSON. Err for JSON of another kind, for a file that was changed
+    /// since it was written, and for one whose parts contradict each other.
     pub fn from_json(text: &str) -> Result<Self> {
         let all: Value = serde_json::from_str(text).map_err(|error| {
             let given = format_args!("text that is not JSON ({error})");
@@ -147,7 +147,7 @@ impl State {
         Self::parse(&all).filter(Self::holds_together).ok_or_else(contrary)
     }
 
-    /// Whether its parts say the same of the points.
+    /// Whether its parts say the same of the images.
     fn holds_together(&self) -> bool {
         let broken_by = |attack| self.count(|point| point == Point::Broken(attack));
         let results = &self.results;
@@ -206,7 +206,7 @@ impl State {
             .iter()
             .map(|at| number(at).filter(|&at| at < points.len()));
         let broken: BTreeMap<_, _> = images.collect::<Option<_>>()?;
-        // An image for each broken point and no other.
+        // A changed image for each that was broken, and no other.
         let whole = points
             .iter()
             .enumerate()

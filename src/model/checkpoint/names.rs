@@ -1,7 +1,7 @@
 //! Brings the tensor names of a checkpoint to those that the built-in networks have: takes off the prefixes of wrappers
 //! (`DataParallel`, `torch.compile`, averaged models, Lightning modules, `robustness`), and leaves out second copies of the
-//! network and counters such as `num_batches_tracked`. An input mean and standard deviation that are stored as tensors are
-//! taken out as the network's input normalisation.
+//! network and counters such as `num_batches_tracked`. Of a network and its average it keeps the average, unless the caller chooses
+//! the other. An input mean and standard deviation that are stored as tensors are taken out as the network's input normalisation.
 
 use super::StateDictChoice;
 use crate::model::{Normalisation, StateDict};
@@ -43,7 +43,7 @@ const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
 const NORMALISATIONS: [[&str; 2]; 4] =
     [["mean", "std"], ["mu", "sigma"], ["new_mean", "new_std"], ["_mean", "_std"]];
 
-/// Tensors' names after prefixes were taken off, with a report of the changes.
+/// What [`tidy`] reports after it took prefixes that wrappers such as DataParallel add off the tensors' names of a checkpoint.
 #[derive(Debug, Default)]
 pub struct Tidied {
     /// Names of the tensors without the prefix that most tensors have: they belong to other parts than the network, or to

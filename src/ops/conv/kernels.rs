@@ -143,7 +143,7 @@ pub static GEMM: Kernel = gemm!("conv2d_gemm", "conv2d_store_quads");
 pub static GEMM_WORDS: Kernel =
     gemm!("conv2d_gemm_words", "conv2d_store_words", "conv2d_gemm_words");
 
-/// 3x3, stride 1, padding 1, either direction, by whole workgroups: rows of whole quads, in channels divisible by four.
+/// 3x3, stride 1, padding 1, either direction, by whole workgroups: rows of whole quads, input channels divisible by four.
 pub static BLOCK: Kernel = natively(packed!(
     "conv2d_block",
     "conv2d_block",
@@ -194,7 +194,7 @@ pub static COOPERATIVE_16: Kernel = cooperative!("conv2d_cooperative_16", "coope
 /// Any kernel, stride and padding, either direction, by cooperative matrices of 8 by 8.
 pub static COOPERATIVE_8: Kernel = cooperative!("conv2d_cooperative_8", "cooperative_8");
 
-/// Sums in slices of the in channels, added up: rows of whole quads.
+/// Sums in slices of the input channels, added up: rows of whole quads.
 pub static SUM_SLICES: Kernel = natively(packed!(
     "conv2d_sum_slices",
     "conv2d_sum_slices",
@@ -206,7 +206,7 @@ pub static SUM_SLICES: Kernel = natively(packed!(
     "conv2d_store_quads",
     "conv2d_slice_quads"
 ));
-/// Sums in slices of the in channels, added up: rows of any width.
+/// Sums in slices of the input channels, added up: rows of any width.
 pub static SUM_SLICES_WORDS: Kernel = natively(packed!(
     "conv2d_sum_slices_words",
     "conv2d_sum_slices",

@@ -55,7 +55,7 @@ pub struct GroupedConv2d {
 }
 
 impl Conv2d {
-    /// Makes a convolution with the same stride and padding both ways.
+    /// Makes a convolution with the same stride and padding for rows as for columns.
     pub fn square(stride: u32, padding: u32) -> Self {
         Self { stride: [stride; 2], padding: [padding; 2] }
     }

@@ -116,7 +116,7 @@ impl Problem {
         [self.w.height(), self.w.width()]
     }
 
-    /// Whether the kernel has this side, and stride and padding are these both ways.
+    /// Whether the kernel has this side, and stride and padding are these for rows and columns.
     pub fn is(&self, side: u32, stride: u32, padding: u32) -> bool {
         (self.kernel(), self.stride, self.padding) == ([side; 2], [stride; 2], [padding; 2])
     }

@@ -13,7 +13,7 @@ pub(super) const NINE: Problems = ("3x3, stride 1, padding 1, rows of whole quad
 pub(super) const MANY_OUTPUTS: Problems = (
     "3x3, stride 1, padding 1, rows of whole quads, channels to write that fill tiles of 64",
     |p, role| {
-        // Tiles of 32 channels have 16 rows instead of 8, and those of weights 16 in channels.
+        // Tiles of 32 channels have 16 rows instead of 8, and those of weights 16 input channels.
         let along = if role == ConvRole::WeightGradient { p.x.channels() } else { p.x.height() };
         NINE.1(p, role) && fills_64(p, role, along.next_multiple_of(8), along.next_multiple_of(16))
     },

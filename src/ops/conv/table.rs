@@ -168,7 +168,7 @@ impl Way {
         Self { flips: true, ..self }
     }
 
-    /// In slices of the in channels.
+    /// In slices of the input channels.
     const fn sliced(self) -> Self {
         Self { slices: true, ..self }
     }
