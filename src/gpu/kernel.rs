@@ -1,6 +1,8 @@
 //! Describes a compute kernel as data: its WGSL text, and the declaration of its parameters and bindings, which tests/kernels.rs
 //! compares with that text.
 
+use super::fetched::text;
+
 /// The number of texels in a row of a texture that [`Access::Texels`] binds.
 pub const TEXEL_COLUMNS: u32 = 2048;
 
@@ -52,7 +54,8 @@ pub struct Kernel {
     /// The kernel's unique name: the shader file's name without its ending, and a suffix where one file makes several kernels.
     pub name: &'static str,
     /// The WGSL text in parts: the shader's own file, then the shared files that it uses. It is kept in parts, so that the
-    /// executable holds a shared file only once.
+    /// executable holds a shared file only once. In pages a part may be the name of a file in angle brackets, whose text is
+    /// fetched (`fetched.rs`).
     pub source: &'static [&'static str],
     /// The layout of the kernel's parameters, which are binding 0, a uniform named `params`.
     pub params: Layout,
@@ -67,7 +70,7 @@ pub struct Kernel {
 impl Kernel {
     /// Returns the whole WGSL text of the kernel.
     pub fn text(&self) -> String {
-        self.source.concat()
+        self.source.iter().map(|part| text(part)).collect()
     }
 }
 

@@ -12,6 +12,8 @@ mod context;
 mod contract;
 mod counters;
 mod executor;
+#[cfg_attr(not(target_arch = "wasm32"), path = "no_fetched.rs")]
+mod fetched;
 #[cfg_attr(target_arch = "wasm32", path = "no_half.rs")]
 mod half;
 mod kernel;
@@ -36,6 +38,9 @@ pub use choose::{Options, adapters, required_features, required_limits};
 pub use context::Gpu;
 pub use counters::Counts;
 pub use executor::Pace;
+pub(crate) use fetched::has_all_shaders;
+#[cfg(target_arch = "wasm32")]
+pub use fetched::provide_shaders;
 pub(crate) use kernel::uniform;
 pub use kernel::{Access, Kernel, Layout, Trust};
 pub use preferences::{Filtering, Lowering, Precision, Preferences, ShaderChecks, Tune};

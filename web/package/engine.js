@@ -1,7 +1,7 @@
 // The engine of the JavaScript package: holds networks on one GPU device, runs the loops of gradient steps, and recovers when the
 // device is lost. Runs in a worker (worker.js) or in the page's own thread; callers use index.js.
 
-import init, { Engine as Device, checks, prepare, starts, version } from './lapidary_web.js';
+import init, { Engine as Device, checks, prepare, provideShaders, starts, version } from './lapidary_web.js';
 import { finite, named, none, nth, oneOf, unit, whole, within } from './checks.js';
 import { keepChoices, keptChoices } from './choices.js';
 import { GOLDEN } from './golden.js';
@@ -75,8 +75,10 @@ export class Engine {
       cpu = this.info?.isFallbackAdapter ?? this.isFallbackAdapter ?? false;
       return (engine.gpuDevice = await requestDevice.call(this, descriptor));
     };
+    const fetching = shaders();
     try {
       this.#device = await Device.open(this.#options.device === 'low-power');
+      await fetching;
     } finally {
       GPUAdapter.prototype.requestDevice = requestDevice;
     }
@@ -483,6 +485,20 @@ export class Engine {
       this.#forget();
       device?.free();
     });
+  }
+}
+
+/**
+ * Fetches the fastest kernels, which the wasm file leaves out to stay small. Networks run without them, only slower: so where they
+ * cannot be had, the console says so, and the page goes on.
+ */
+async function shaders() {
+  try {
+    const response = await fetch(new URL('./shaders.json', import.meta.url));
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    provideShaders(await response.text());
+  } catch (error) {
+    console.warn(`lapidary: networks are slower without shaders.json: ${error?.message ?? error}`);
   }
 }
 

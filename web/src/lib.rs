@@ -121,6 +121,12 @@ impl Engine {
     }
 }
 
+/// Takes the text of `shaders.json`, whose kernels programs use from now on.
+#[wasm_bindgen(js_name = provideShaders)]
+pub fn provide_shaders(json: &str) -> Thrown<()> {
+    lapidary::gpu::provide_shaders(json).map_err(throw)
+}
+
 /// Returns the library's version.
 #[wasm_bindgen]
 pub fn version() -> String {

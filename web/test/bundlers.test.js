@@ -52,6 +52,10 @@ async function drawn(url) {
   const problems = [];
   page.on('pageerror', (error) => problems.push(error.message));
   page.on('requestfailed', (request) => problems.push(request.url()));
+  // Without its fetched kernels a network is slower and computes the same, so the picture does not tell.
+  const asked = [];
+  page.on('request', (request) => asked.push(request.url()));
+  page.on('console', (message) => message.text().includes('shaders.json') && problems.push(message.text()));
   await page.addInitScript(() => {
     globalThis.workers = { made: 0, ended: 0 };
     globalThis.Worker = class extends Worker {
@@ -75,6 +79,7 @@ async function drawn(url) {
   });
   await page.close();
   assert.deepEqual(problems, []);
+  assert.ok(asked.some((address) => address.includes('shaders')), asked.join('\n'));
   assert.match(said, /^Energy -?\d+\.\d\d; the network sees: bag, \d+ %$/);
   assert.ok(colours > 16, `${colours} values in the picture`);
   return workers;

@@ -441,7 +441,7 @@ test('npm packs all of it, and refuses where nothing is built', () => {
   const packed = pack(join(dist, 'lapidary'));
   assert.equal(packed.status, 0, packed.stderr);
   const names = JSON.parse(packed.stdout)[0].files.map(({ path }) => path);
-  for (const name of ['lapidary_web_bg.wasm', 'engine.js', 'worker.js', 'index.d.ts', 'golden/models/wrn10_1_eval.safetensors']) assert.ok(names.includes(name), `${name} of ${names}`);
+  for (const name of ['lapidary_web_bg.wasm', 'shaders.json', 'engine.js', 'worker.js', 'index.d.ts', 'golden/models/wrn10_1_eval.safetensors']) assert.ok(names.includes(name), `${name} of ${names}`);
   const sources = spawnSync('npm', ['pack', '--dry-run'], { cwd: join(root, 'web/package'), encoding: 'utf8' });
   assert.notEqual(sources.status, 0);
   assert.match(sources.stderr, /lapidary_web_bg\.wasm.*missing from the package: build with scripts\/web/);

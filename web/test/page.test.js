@@ -504,6 +504,9 @@ test('it is small, and asks nobody else', () => {
   // on the visitor's GPU which kernels are fast there, compare them with the plain ones, and keep the answer. Training in the page
   // took it from 525 to 577 kB (it is 595 with longer messages): losses, weight gradients and their kernels, optimisers, and files that are written. 400 kB are wanted.
   assert.ok(size < 595_000);
+  // Fetched while the device opens: the kernels that only GPUs, or only CPU rasterisers, run.
+  const shaders = Number(execFileSync('sh', ['-c', 'gzip -9 -c lapidary/shaders.json | wc -c'], { cwd: dist }));
+  assert.ok(shaders < 13_000, `${shaders}`);
   const models = readdirSync(join(dist, 'models')).reduce((sum, name) => sum + readFileSync(join(dist, 'models', name)).length, 0);
   assert.ok(models < 3_000_000);
   assert.ok([...requests].every((origin) => /^(http:\/\/127\.0\.0\.1:\d+|null)$/.test(origin)), [...requests].join());

@@ -2,20 +2,26 @@
 //! piece of a large one. All other grouped convolutions use the plain kernels (`plain.rs`), as do all of them on CPU rasterisers
 //! such as llvmpipe, where workgroup memory is slow.
 
-use super::kernels::{NATIVE, natively};
+use super::kernels::{fetched, groups_pay, shader};
 use super::problem::{ConvRole, Params, Problem};
 use super::runs::{most_work, times};
 use crate::Result;
-use crate::gpu::{Access::*, Adapter, AdapterKind, Kernel, Recording};
+use crate::gpu::{Access::*, Adapter, Kernel, Recording, Trust};
 use crate::graph::Launch;
 
 /// Computes y from x and w, or dx from dy and w.
-pub static DEPTHWISE: Kernel = natively(crate::ops::walk::kernel!(
-    "conv2d_depthwise",
-    ["conv2d_params", "index"],
-    Params,
-    &[("x", Read), ("w", Read), ("y", Write)]
-));
+pub static DEPTHWISE: Kernel = Kernel {
+    name: "conv2d_depthwise",
+    source: &[
+        fetched!("conv2d_depthwise"),
+        fetched!("shared/conv2d_params"),
+        fetched!("shared/index"),
+    ],
+    params: Params::LAYOUT,
+    bindings: &[("x", Read), ("w", Read), ("y", Write)],
+    subgroup: 0,
+    trust: Trust::OWN,
+};
 
 /// The most rows and columns of a kernel; at most this many may lie on either side of its middle.
 const KERNEL: u32 = 7;
@@ -34,8 +40,11 @@ pub(super) fn computes(problem: &Problem, role: ConvRole, adapter: &Adapter) -> 
         kernel <= KERNEL && padding <= AROUND && behind.is_some_and(|behind| behind <= AROUND)
     };
     let fits = problem.kernel().into_iter().zip(problem.padding).all(around);
-    let gpu = NATIVE && adapter.kind != AdapterKind::Cpu;
-    gpu && depthwise && fits && problem.stride == [1, 1] && role != ConvRole::WeightGradient
+    groups_pay(adapter)
+        && depthwise
+        && fits
+        && problem.stride == [1, 1]
+        && role != ConvRole::WeightGradient
 }
 
 /// Divides planes into pieces, and says how many a workgroup has.

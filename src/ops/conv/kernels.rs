@@ -2,11 +2,16 @@
 //! for each convolution.
 
 use super::problem::Params;
-use crate::gpu::{Access::*, Kernel, Trust};
+use crate::gpu::{Access::*, Adapter, AdapterKind, Kernel, Trust, has_all_shaders};
 
-/// Whether this build has all kernels. Pages are built without Winograd's filtering, half precision and products by whole
-/// workgroups, to keep their file small; they keep the direct kernels.
+/// Whether this build has all kernels. Pages are built without Winograd's filtering and cooperative matrices, to keep their file
+/// small.
 pub(super) const NATIVE: bool = !cfg!(target_arch = "wasm32");
+
+/// Whether kernels of whole workgroups are used: on GPUs, once their text is there ([`fetched`]).
+pub(super) fn groups_pay(adapter: &Adapter) -> bool {
+    adapter.kind != AdapterKind::Cpu && has_all_shaders()
+}
 
 /// Returns the kernel, in pages without its text.
 pub(super) const fn natively(kernel: Kernel) -> Kernel {
@@ -29,22 +34,34 @@ macro_rules! shader {
 }
 pub(super) use shader;
 
+/// The text of `shaders/$file.wgsl`; in pages the file's name in angle brackets, whose text they fetch while the device opens. For
+/// kernels that one kind of adapter runs, where others could do the work.
+#[cfg(not(target_arch = "wasm32"))]
+macro_rules! fetched {
+    ($($file:expr),+) => { shader!($($file),+) };
+}
+#[cfg(target_arch = "wasm32")]
+macro_rules! fetched {
+    ($($file:expr),+) => { concat!("<", $($file,)+ ">") };
+}
+pub(super) use fetched;
+
 macro_rules! packed {
-    ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)*) => {
+    ($part:ident, $name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)*) => {
         Kernel {
             name: $name,
             source: text(&[
-                shader!($stem),
-                shader!("shared/conv2d_launch"),
-                shader!("shared/conv2d_params"),
-                shader!("shared/conv2d_read_", $read),
-                shader!("shared/epilogue"),
-                shader!("shared/overflow"),
-                shader!("shared/elem_vec4"),
-                shader!("shared/conv2d_mask"),
-                shader!("shared/mask_bits"),
-                shader!("shared/epilogue_", $flags),
-                $(shader!("shared/", $tile),)*
+                $part!($stem),
+                $part!("shared/conv2d_launch"),
+                $part!("shared/conv2d_params"),
+                $part!("shared/conv2d_read_", $read),
+                $part!("shared/epilogue"),
+                $part!("shared/overflow"),
+                $part!("shared/elem_vec4"),
+                $part!("shared/conv2d_mask"),
+                $part!("shared/mask_bits"),
+                $part!("shared/epilogue_", $flags),
+                $($part!("shared/", $tile),)*
             ], $subgroup),
             params: Params::LAYOUT,
             bindings: &[
@@ -66,8 +83,8 @@ macro_rules! packed {
 macro_rules! reads {
     ($stem:literal, $texels:literal $(, $tile:literal)*) => {
         Reads {
-            storage: packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet" $(, $tile)*),
-            texels: packed!($texels, $stem, "texels", "constants", Texels, 8 $(, $tile)*),
+            storage: packed!(shader, $stem, $stem, "storage", "params", Read, 0, "conv2d_octet" $(, $tile)*),
+            texels: packed!(shader, $texels, $stem, "texels", "constants", Texels, 8 $(, $tile)*),
         }
     };
 }
@@ -83,6 +100,7 @@ pub struct Reads {
 
 /// 3x3, stride 1, padding 1, rows of whole quads, either direction: by Winograd's filtering, on CPU rasterisers.
 pub static WINOGRAD: Kernel = packed!(
+    shader,
     "conv2d_winograd",
     "conv2d_winograd",
     "texels",
@@ -98,7 +116,7 @@ pub static QUADS: Reads =
 /// A kernel of CPU rasterisers without subgroups.
 macro_rules! tall {
     ($stem:literal $(, $more:literal)*) => {
-        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet", "conv2d_tile", "conv2d_store_quads", "conv2d_channels" $(, $more)*)
+        packed!(fetched, $stem, $stem, "storage", "params", Read, 0, "conv2d_octet", "conv2d_tile", "conv2d_store_quads", "conv2d_channels" $(, $more)*)
     };
 }
 
@@ -132,7 +150,7 @@ pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels", "conv2d_sto
 
 macro_rules! gemm {
     ($name:literal $(, $store:literal)*) => {
-        natively(packed!($name, "conv2d_gemm", "words", "params", Read, 0, "conv2d_octet", "conv2d_tile", "conv2d_places", "conv2d_count", "conv2d_patch" $(, $store)*))
+        packed!(fetched, $name, "conv2d_gemm", "words", "params", Read, 0, "conv2d_octet", "conv2d_tile", "conv2d_places", "conv2d_count", "conv2d_patch" $(, $store)*)
     };
 }
 
@@ -144,7 +162,8 @@ pub static GEMM_WORDS: Kernel =
     gemm!("conv2d_gemm_words", "conv2d_store_words", "conv2d_gemm_words");
 
 /// 3x3, stride 1, padding 1, either direction, by whole workgroups: rows of whole quads, input channels divisible by four.
-pub static BLOCK: Kernel = natively(packed!(
+pub static BLOCK: Kernel = packed!(
+    fetched,
     "conv2d_block",
     "conv2d_block",
     "storage",
@@ -154,10 +173,11 @@ pub static BLOCK: Kernel = natively(packed!(
     "conv2d_octet",
     "conv2d_tile",
     "conv2d_store_quads"
-));
+);
 
 /// 1x1, stride 1, either direction, by whole workgroups: planes of whole quads.
-pub static POINT_BLOCK: Kernel = natively(packed!(
+pub static POINT_BLOCK: Kernel = packed!(
+    fetched,
     "conv2d_point_block",
     "conv2d_point_block",
     "storage",
@@ -167,11 +187,12 @@ pub static POINT_BLOCK: Kernel = natively(packed!(
     "conv2d_octet",
     "conv2d_tile",
     "conv2d_store_quads"
-));
+);
 
 macro_rules! cooperative {
     ($name:literal, $side:literal) => {
         natively(packed!(
+            shader,
             $name,
             "conv2d_cooperative",
             "words",
@@ -195,7 +216,8 @@ pub static COOPERATIVE_16: Kernel = cooperative!("conv2d_cooperative_16", "coope
 pub static COOPERATIVE_8: Kernel = cooperative!("conv2d_cooperative_8", "cooperative_8");
 
 /// Sums in slices of the input channels, added up: rows of whole quads.
-pub static SUM_SLICES: Kernel = natively(packed!(
+pub static SUM_SLICES: Kernel = packed!(
+    fetched,
     "conv2d_sum_slices",
     "conv2d_sum_slices",
     "storage",
@@ -205,9 +227,10 @@ pub static SUM_SLICES: Kernel = natively(packed!(
     "conv2d_octet",
     "conv2d_store_quads",
     "conv2d_slice_quads"
-));
+);
 /// Sums in slices of the input channels, added up: rows of any width.
-pub static SUM_SLICES_WORDS: Kernel = natively(packed!(
+pub static SUM_SLICES_WORDS: Kernel = packed!(
+    fetched,
     "conv2d_sum_slices_words",
     "conv2d_sum_slices",
     "words",
@@ -218,19 +241,19 @@ pub static SUM_SLICES_WORDS: Kernel = natively(packed!(
     "conv2d_store_words",
     "conv2d_gemm_words",
     "conv2d_slice_words"
-));
+);
 
 macro_rules! weights {
-    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal $(, $more:literal)*) => {
+    ($part:ident, $name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal $(, $more:literal)*) => {
         Kernel {
             name: $name,
             source: text(
                 &[
-                    shader!($file),
-                    shader!("shared/conv2d_launch"),
-                    shader!("shared/conv2d_params"),
-                    shader!("shared/conv2d_pair_", $read),
-                    $(shader!("shared/", $more),)*
+                    $part!($file),
+                    $part!("shared/conv2d_launch"),
+                    $part!("shared/conv2d_params"),
+                    $part!("shared/conv2d_pair_", $read),
+                    $($part!("shared/", $more),)*
                 ],
                 $subgroup,
             ),
@@ -243,12 +266,14 @@ macro_rules! weights {
 }
 
 /// The parts of dw: any kernel, stride and padding.
-pub static WEIGHTS_TAPS: Kernel = weights!("conv2d_weights", "conv2d_weights", "storage", Read, 0);
+pub static WEIGHTS_TAPS: Kernel =
+    weights!(shader, "conv2d_weights", "conv2d_weights", "storage", Read, 0);
 /// The parts of dw: any kernel, stride and padding, through textures.
 pub static WEIGHTS_TAPS_TEXELS: Kernel =
-    weights!("conv2d_weights_texels", "conv2d_weights", "texels", Texels, 8);
+    weights!(shader, "conv2d_weights_texels", "conv2d_weights", "texels", Texels, 8);
 /// The parts of dw: 3x3, padding 1, stride 1 or 2.
 pub static WEIGHTS_NINE: Kernel = weights!(
+    shader,
     "conv2d_weights_nine",
     "conv2d_weights_nine",
     "storage",
@@ -258,6 +283,7 @@ pub static WEIGHTS_NINE: Kernel = weights!(
 );
 /// The parts of dw: 3x3, padding 1, stride 1 or 2, through textures.
 pub static WEIGHTS_NINE_TEXELS: Kernel = weights!(
+    shader,
     "conv2d_weights_nine_texels",
     "conv2d_weights_nine",
     "texels",
@@ -267,7 +293,8 @@ pub static WEIGHTS_NINE_TEXELS: Kernel = weights!(
 );
 macro_rules! weights_gemm {
     ($name:literal, $read:literal $(, $more:literal)*) => {
-        natively(weights!(
+        weights!(
+            fetched,
             $name,
             "conv2d_weights_gemm",
             $read,
@@ -276,7 +303,7 @@ macro_rules! weights_gemm {
             "conv2d_weight_sums",
             "conv2d_weight_products"
             $(, $more)*
-        ))
+        )
     };
 }
 
@@ -291,6 +318,7 @@ pub static WEIGHTS_GEMM_POINTS: Kernel = weights_gemm!("conv2d_weights_gemm_poin
 macro_rules! weights_cooperative {
     ($name:literal, $side:literal) => {
         natively(weights!(
+            shader,
             $name,
             "conv2d_weights_cooperative",
             "words",
@@ -311,7 +339,8 @@ pub static WEIGHTS_COOPERATIVE_8: Kernel =
     weights_cooperative!("conv2d_weights_cooperative_8", "cooperative_8");
 
 /// The parts of dw: 3x3, stride 1, padding 1, by whole workgroups.
-pub static WEIGHTS_BLOCK: Kernel = natively(weights!(
+pub static WEIGHTS_BLOCK: Kernel = weights!(
+    fetched,
     "conv2d_weights_block",
     "conv2d_weights_block",
     "storage",
@@ -319,4 +348,4 @@ pub static WEIGHTS_BLOCK: Kernel = natively(weights!(
     0,
     "conv2d_weight_sums",
     "conv2d_weight_products"
-));
+);

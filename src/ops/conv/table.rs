@@ -13,6 +13,7 @@ use super::tiling::*;
 use super::winograd::Winograd;
 use crate::gpu::{
     Adapter, AdapterKind, Choices, Filtering, Kernel, Precision, Preferences, Question,
+    has_all_shaders,
 };
 use crate::{Error, Result};
 
@@ -259,8 +260,9 @@ fn usual(usual: bool) -> Standing {
 }
 
 const TEXELS: Adapters = ("CPU rasterisers with subgroups", |_, a, _| usual(reads_texels(a)));
-const TALLS: Adapters =
-    ("other CPU rasterisers", |_, a, _| usual(a.kind == AdapterKind::Cpu && !reads_texels(a)));
+const TALLS: Adapters = ("other CPU rasterisers", |_, a, _| {
+    usual(a.kind == AdapterKind::Cpu && !reads_texels(a) && has_all_shaders())
+});
 const BUFFERS: Adapters = ("all that read buffers", |_, a, _| usual(!reads_texels(a)));
 const SIXTEENS: Adapters = (
     "GPUs with cooperative matrices of 16 by 16, where half precision is asked for",
@@ -271,7 +273,7 @@ const EIGHTS: Adapters = (
     |_, a, wish| usual(multiplies_halves(a, wish, 8)),
 );
 const GPUS: &str = "GPUs";
-const GROUPS: Adapters = (GPUS, |_, a, _| usual(is_gpu(a)));
+const GROUPS: Adapters = (GPUS, |_, a, _| usual(groups_pay(a)));
 const FILTER_TEXELS: Adapters =
     ("CPU rasterisers with subgroups, from 32 channels on", |p, a, wish| {
         let asked = matches!(wish.filtering, Filtering::Auto | Filtering::Four);
@@ -291,12 +293,7 @@ const FILTER_FOUR: Adapters =
 
 /// Whether cooperative matrices of this side are used: on GPUs that have them, where half precision is asked for.
 fn multiplies_halves(a: &Adapter, wish: &Preferences, side: u32) -> bool {
-    is_gpu(a) && wish.precision != Precision::Single && a.cooperative == Some(side)
-}
-
-/// Products by whole workgroups pay on GPUs alone, and pages do without.
-fn is_gpu(adapter: &Adapter) -> bool {
-    NATIVE && adapter.kind != AdapterKind::Cpu
+    groups_pay(a) && wish.precision != Precision::Single && a.cooperative == Some(side)
 }
 
 fn filtered(
@@ -309,7 +306,7 @@ fn filtered(
     match wish.filtering {
         _ if !NATIVE || !filter_pays(p, a, by) => Standing::Never,
         filtering if filtering == asked => Standing::Usual,
-        Filtering::Auto if is_gpu(a) && wish.precision == Precision::Single => Standing::Tried,
+        Filtering::Auto if groups_pay(a) && wish.precision == Precision::Single => Standing::Tried,
         _ => Standing::Never,
     }
 }

@@ -1,0 +1,80 @@
+// Tests the kernels that pages fetch, in a headless Chromium on SwiftShader that says it was a GPU: those of whole workgroups, which
+// pages on real GPUs run, compute what the others do. Networks also run where they cannot be fetched.
+//
+//   node --test web/test/kernels.test.js          needs the package that scripts/web builds
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { serve } from '../build/serve.js';
+import { launch } from './browser.js';
+
+const root = new URL('../../', import.meta.url).pathname;
+let server, url, browser;
+
+before(async () => {
+  const answer = (request, response) => {
+    if (request.url !== '/blank.html') return false;
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>blank</title>');
+    return true;
+  };
+  ({ server, url } = await serve(join(root, 'web/dist'), 0, answer));
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+  server?.closeAllConnections();
+});
+
+/** What a page of its own computes: the self-test, logits, an attack, a training's losses, and the kernels of a step. */
+async function computed({ gpu = false, shaders = true }) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(280_000);
+  const warnings = [];
+  page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()));
+  if (!shaders) await page.route('**/shaders.json', (route) => route.fulfill({ status: 404, body: '' }));
+  await page.goto(`${url}blank.html`);
+  const told = await page.evaluate(async (gpu) => {
+    if (gpu) Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });
+    const { load } = await import('./lapidary/index.js');
+    const model = await load('models/fashion-demo.safetensors', { worker: false, tune: 'off' });
+    const images = Array.from({ length: 10 }, (_, i) => Float32Array.from({ length: 256 }, (_, at) => 0.5 + 0.5 * Math.sin(at * 0.05 * (i + 1))));
+    const { rows } = await model.doctor();
+    const readings = await model.classify(images);
+    const attacked = await model.attack(images, { steps: 3 });
+    const kernels = (await model.profile({ batch: 8, repetitions: 1 })).map(([kernel]) => kernel);
+    const losses = [];
+    await model.train({ images, labels: Uint32Array.from(images, (_, i) => i), steps: 3, onStep: ({ loss }) => losses.push(loss) });
+    await model.dispose();
+    const numbers = [...readings.flatMap(({ logits }) => [...logits]), ...attacked.flatMap(({ image, distance }) => [distance, ...image])];
+    return { failed: rows.filter(({ good }) => !good), checks: rows.length, numbers, losses, kernels: [...new Set(kernels)] };
+  }, gpu);
+  await page.close();
+  return { ...told, warnings };
+}
+
+const farthest = (a, b) => Math.max(...a.map((value, i) => Math.abs(value - b[i])));
+
+test('on a GPU pages run the kernels of whole workgroups, which compute what the others do', async () => {
+  const cpu = await computed({});
+  const gpu = await computed({ gpu: true });
+  assert.ok(gpu.kernels.some((name) => name.startsWith('conv2d_block')), `${gpu.kernels}`);
+  assert.ok(cpu.kernels.some((name) => name.startsWith('conv2d_tall')), `${cpu.kernels}`);
+  for (const { failed, checks, warnings } of [cpu, gpu]) {
+    assert.deepEqual(failed, []);
+    assert.ok(checks > 4);
+    assert.deepEqual(warnings, []);
+  }
+  assert.ok(farthest(cpu.numbers, gpu.numbers) < 1e-3, `${farthest(cpu.numbers, gpu.numbers)}`);
+  assert.equal(gpu.losses.length, 3);
+  assert.ok(farthest(cpu.losses, gpu.losses) < 1e-3, `${cpu.losses} and ${gpu.losses}`);
+});
+
+test('without the fetched kernels networks run on those that are there, and the console says so', async () => {
+  const { failed, kernels, warnings } = await computed({ shaders: false });
+  assert.deepEqual(failed, []);
+  assert.ok(kernels.every((name) => !/tall|block|gemm/.test(name)), `${kernels}`);
+  assert.match(warnings.join('\n'), /networks are slower without shaders\.json: the server answers 404/);
+});
