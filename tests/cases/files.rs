@@ -93,7 +93,10 @@ fn an_onnx_file_without_a_normalisation_is_asked_for_it() {
     assert!(error.contains("gated_export_18_beside.onnx.data"), "{error}");
     fs::write(at.join("gated_export_18_beside.onnx.data"), [0; 100]).unwrap();
     let error = Checkpoint::read(at.join("alone.onnx")).unwrap_err().to_string();
-    assert!(error.contains("it has 100 bytes, but 1728 bytes are needed from byte 0 on"), "{error}");
+    assert!(
+        error.contains("it has 100 bytes, but 1728 bytes are needed from byte 0 on"),
+        "{error}"
+    );
 }
 
 /// Every command that takes data reads the files that `sample` and `attack --out` write.
