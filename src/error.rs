@@ -17,9 +17,9 @@ pub enum Error {
     /// The adapter lacks a limit or feature that was asked for.
     #[error("{adapter} has {given}, but {wanted} is needed")]
     MissingLimit {
-        /// The adapter's name.
+        /// The name of the adapter that lacks the limit or feature.
         adapter: String,
-        /// The adapter's limit or feature.
+        /// The limit or feature that the adapter has.
         given: String,
         /// The limit or feature that is needed.
         wanted: String,
@@ -27,7 +27,7 @@ pub enum Error {
     /// Arguments do not fit each other or the function: correct them.
     #[error("{op}: got {given}; expected {wanted}")]
     Mismatch {
-        /// The op or function.
+        /// The op or function whose arguments do not fit.
         op: &'static str,
         /// The argument that was given.
         given: String,
@@ -54,7 +54,7 @@ pub enum Error {
     Gpu {
         /// What the library was doing, such as `reading buffers back`.
         doing: String,
-        /// The driver's or wgpu's words.
+        /// What the driver or wgpu said about the failure.
         reason: String,
     },
     /// A thread could not start, or ended without a result: free the system's memory and threads, or report the failure to the
@@ -72,7 +72,7 @@ pub enum Error {
     /// A file cannot be used: give another one.
     #[error("{}: {reason}", path.display())]
     BadFile {
-        /// The file or folder.
+        /// The file or folder that cannot be used.
         path: PathBuf,
         /// The fault in the file, and its place.
         reason: String,
@@ -82,9 +82,9 @@ pub enum Error {
     BadConfig {
         /// The dotted key in the configuration.
         key: String,
-        /// The value as written.
+        /// The value as it is written in the configuration.
         value: String,
-        /// The allowed values.
+        /// The values that the key may have.
         allowed: String,
     },
     /// The caller's progress callback asked to stop; no action is needed.
@@ -97,13 +97,13 @@ pub enum Error {
     NonFinite {
         /// The index of the image among those given, from 0.
         image: usize,
-        /// The first logit that is not finite.
+        /// The first logit of the image that is not finite.
         value: f32,
     },
     /// A fault in the library itself, which no caller can cause: report it.
     #[error("{op}: {what}; this is a bug in lapidary, please report it")]
     Bug {
-        /// The op or function.
+        /// The op or function in which the fault is.
         op: &'static str,
         /// The state that must not occur.
         what: String,

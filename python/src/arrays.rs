@@ -27,9 +27,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The position of the channels in an array of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// \[N, C, H, W\]
+    /// The channels before rows and columns: \[N, C, H, W\].
     Nchw,
-    /// \[N, H, W, C\]
+    /// The channels after rows and columns: \[N, H, W, C\].
     Nhwc,
 }
 
@@ -51,7 +51,7 @@ pub struct Wanted {
     pub channels: Option<u32>,
     /// Rows and columns; none for any, as long as both are the same.
     pub side: Option<u32>,
-    /// Whether values lie in \[0, 1\], or need only be finite.
+    /// Whether the images' values must lie in \[0, 1\], or need only be finite.
     pub unit: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Images<'py> {
     pub channels: u32,
     /// The rows and columns of each image.
     pub side: u32,
-    /// The layout in which they were given.
+    /// The layout in which the images were given.
     pub layout: Layout,
 }
 
@@ -152,7 +152,7 @@ impl<'py> Images<'py> {
         }
     }
 
-    /// Returns all values, NCHW.
+    /// Returns all values of the images, NCHW.
     pub fn values(&self) -> PyResult<&[f32]> {
         match &self.values {
             Values::There(array) => array
@@ -162,12 +162,12 @@ impl<'py> Images<'py> {
         }
     }
 
-    /// Returns the batch size for the library's programs: at most `most` images of this side.
+    /// Returns the size of a batch of these images for the library's programs: at most `most` images of this side.
     pub fn batch(&self, most: u32) -> lapidary::model::BatchSize {
         lapidary::model::BatchSize { images: batch(self.count, most), side: self.side }
     }
 
-    /// Images of the same size as an array of the layout that these came in.
+    /// Makes an array of images of the same size, in the layout that these came in.
     pub fn like(&self, py: Python<'py>, values: Vec<f32>) -> PyResult<Bound<'py, PyAny>> {
         images(py, values, self.channels, self.side, self.layout)
     }
@@ -177,7 +177,8 @@ fn most_of(values: &[f32]) -> f32 {
     values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// A size of batch for so many images: powers of two, so that few programs are made, up to `most`.
+/// Returns the number of images to compute at once, for `count` images and at most `most`: powers of two, so that few programs
+/// are made, up to `most`.
 pub fn batch(count: usize, most: u32) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(most).min(most)
 }
@@ -214,7 +215,7 @@ impl<'py> Values<'py> {
     }
 }
 
-/// Whole numbers, one for each of `count` images, that are classes of a network.
+/// Reads whole numbers, one for each of `count` images, that are classes of a network.
 ///
 /// # Errors
 /// `Mismatch` for anything else.
@@ -248,7 +249,7 @@ pub fn labels(
     wide.iter().enumerate().map(class).collect()
 }
 
-/// An array of floating-point numbers with so many dimensions, as float32 in one piece, and its shape.
+/// Reads an array of floating-point numbers with this many dimensions, as float32 in one piece, and its shape.
 ///
 /// # Errors
 /// `Mismatch` for anything else.
@@ -299,7 +300,7 @@ fn of_dimensions<'py>(
     Ok((array, shape))
 }
 
-/// Whatever is given as NumPy's array, copied only where it has to be.
+/// Makes a NumPy array of whatever is given, copied only where it has to be.
 ///
 /// # Errors
 /// `Mismatch` for what is no array, and for what lies on another device.
@@ -338,7 +339,7 @@ pub fn as_array<'py>(
     Ok(made.cast_into::<PyUntypedArray>()?)
 }
 
-/// A shape as Python shows it.
+/// Returns a shape as Python shows it.
 pub fn shown(shape: &[usize]) -> String {
     let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
     match sides.as_slice() {
@@ -347,7 +348,7 @@ pub fn shown(shape: &[usize]) -> String {
     }
 }
 
-/// Makes an array of these values and sides, without a copy.
+/// Makes a NumPy array of these values and shape, without a copy.
 pub fn array<'py>(
     py: Python<'py>,
     values: Vec<f32>,
@@ -356,7 +357,7 @@ pub fn array<'py>(
     PyArray1::from_vec(py, values).reshape(shape.to_vec())
 }
 
-/// Images as an array of this layout.
+/// Makes a NumPy array of images in this layout.
 pub fn images(
     py: Python<'_>,
     values: Vec<f32>,

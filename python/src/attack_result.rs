@@ -16,7 +16,7 @@ pub struct AttackResult {
     pub result: RobustAccuracy,
     /// The attacked images, in the layout in which images were given.
     pub images: Py<PyAny>,
-    /// Channels, and rows and columns.
+    /// The channels of the images, and their rows and columns.
     pub size: [u32; 2],
     pub architecture: String,
 }

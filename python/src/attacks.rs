@@ -40,7 +40,7 @@ fn radius(eps: Option<f64>, norm: Norm) -> f32 {
     eps.unwrap_or(usual) as f32
 }
 
-/// A ball's norm by its name.
+/// Returns the norm of an attack's ball by its name.
 pub fn norm(py: Python<'_>, name: &str) -> PyResult<Norm> {
     match name.to_lowercase().as_str() {
         "linf" => Ok(Norm::Linf),

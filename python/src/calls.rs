@@ -25,12 +25,13 @@ thread_local! {
     static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// The check for [`lapidary::gpu::Gpu::on_submission`]: `Stopped` if the user pressed Ctrl-C during a call that may stop.
+/// Checks for signals before each submission to a GPU, for [`lapidary::gpu::Gpu::on_submission`]: `Stopped` if the user pressed
+/// Ctrl-C during a call that may stop.
 pub fn asked() -> Result<()> {
     if LISTENS.get() { signals() } else { Ok(()) }
 }
 
-/// `Stopped` where a signal's handler has raised; the exception is then what the call raises.
+/// Returns `Stopped` where a signal's handler has raised; the exception is then what the call raises.
 pub fn signals() -> Result<()> {
     let now = Instant::now();
     if LOOKED.get().is_some_and(|before| now - before < EVERY) {
@@ -46,12 +47,12 @@ pub fn stopped_by(error: PyErr) -> Error {
     Error::Stopped
 }
 
-/// Whether the call that runs here was stopped by an exception.
+/// Returns whether the call that runs here was stopped by an exception.
 pub fn is_stopped() -> bool {
     RAISED.with_borrow(Option::is_some)
 }
 
-/// Runs work of the library without the interpreter's lock. Ctrl-C ends it at the next submission.
+/// Runs work of the library without holding the interpreter's lock. Ctrl-C ends it at the next submission.
 pub fn blocking<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     run(py, true, work)
 }
@@ -89,7 +90,7 @@ fn run<T: Send>(
     }
 }
 
-/// Warns Python's caller of what it should know and that is no error.
+/// Gives the caller a Python warning of what should be known and is no error.
 pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
     let warnings = py.import("warnings")?;
     warnings.call_method1("warn", (text,)).map(drop)
@@ -114,19 +115,19 @@ pub fn unforked(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-/// Lets one call at a time through, in the order in which they came as far as the system wakes them so.
+/// A queue that lets one call at a time through, in the order in which calls came as far as the system wakes them so.
 #[derive(Debug, Default)]
 pub struct Queue {
     holder: Mutex<Option<ThreadId>>,
     freed: Condvar,
 }
 
-/// A call that is let through, until it is dropped.
+/// A call's turn in the queue, which ends when it is dropped.
 #[derive(Debug)]
 pub struct Turn<'a>(&'a Queue);
 
 impl Queue {
-    /// Waits for its turn; Ctrl-C ends the wait. `Mismatch` for a call from a callback of a call that runs.
+    /// Waits for the call's turn; Ctrl-C ends the wait. `Mismatch` for a call from a callback of a call that runs.
     pub fn enter(&self) -> Result<Turn<'_>> {
         let this = std::thread::current().id();
         let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);

@@ -126,12 +126,12 @@ pub fn wanted(device: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
 /// By the text that chooses an adapter, and whether half precision was asked for.
 static OPEN: Mutex<BTreeMap<(String, bool), Gpu>> = Mutex::new(BTreeMap::new());
 
-/// The device of an adapter: opened once, and once more where it was lost. It computes in single precision.
+/// Opens the device of an adapter: opened once, and once more where it was lost. It computes in single precision.
 pub fn open(wanted: &str) -> Result<Gpu> {
     open_for(wanted, Precision::Single)
 }
 
-/// The device of an adapter as [`open`] gives it, with the features that training in a precision uses: as the program opens it.
+/// Opens the device of an adapter as [`open`] does, with the features that training in a precision uses: as the program opens it.
 pub fn open_for(wanted: &str, precision: Precision) -> Result<Gpu> {
     let key = (wanted.to_owned(), precision != Precision::Single);
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +161,7 @@ pub fn open_for(wanted: &str, precision: Precision) -> Result<Gpu> {
     Ok(gpu)
 }
 
-/// A line for Python's logger `lapidary`. That it cannot be logged is no reason to fail.
+/// Writes a line to Python's logger `lapidary`. That it cannot be logged is no reason to fail.
 pub fn log(level: &str, line: &str) {
     Python::attach(|py| {
         let logger = py.import("logging").and_then(|m| m.call_method1("getLogger", ("lapidary",)));

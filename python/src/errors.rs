@@ -8,7 +8,7 @@ use pyo3::types::PyType;
 /// The module of the exception classes, which are written in Python, as most have two bases.
 const MODULE: &str = "lapidary._errors";
 
-/// The exception for an error.
+/// Returns the Python exception for an error of the library.
 pub fn raised(py: Python<'_>, error: Error) -> PyErr {
     let text = |value: &dyn ToString| Some(value.to_string());
     let path = |value: &std::path::Path| Some(value.display().to_string());
@@ -46,7 +46,7 @@ pub fn raised(py: Python<'_>, error: Error) -> PyErr {
     made
 }
 
-/// An argument that does not fit: `given`, where `wanted` says what does.
+/// Returns the Python exception for an argument that does not fit: `given`, where `wanted` says what does.
 pub fn mismatch(
     py: Python<'_>,
     what: &'static str,
@@ -64,7 +64,7 @@ pub fn bug(py: Python<'_>, panic: &(dyn std::any::Any + Send)) -> PyErr {
     exception(py, "Error", &text)
 }
 
-/// An exception of the package by its class's name.
+/// Returns an exception of the package by the name of its class.
 pub fn exception(py: Python<'_>, class: &str, message: &str) -> PyErr {
     static CLASSES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let found = CLASSES

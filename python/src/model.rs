@@ -79,7 +79,7 @@ impl Model {
         made
     }
 
-    /// Returns the names of its classes; numbers where none are known.
+    /// Returns the names of the network's classes; numbers where none are known.
     pub fn names(&self) -> Vec<String> {
         let numbered = || lapidary::train::numbered(self.network().classes());
         self.known.class_names().unwrap_or_else(numbered)

@@ -5,12 +5,12 @@ use lapidary::report::pictures::{Images, Picture, Sheet};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// Images in their order, so many in a row.
+/// Draws images in their order, `columns` in each row.
 pub fn grid(values: &[f32], channels: u32, side: u32, columns: usize) -> Result<Picture> {
     Sheet::grid(Images::new(values, channels, side)?, columns).draw()
 }
 
-/// A picture as an element of a page that needs nothing else.
+/// Returns a picture as an HTML element that needs no other file.
 pub fn element(py: Python<'_>, png: &[u8], alt: &str) -> PyResult<String> {
     let encoded = py.import("base64")?.call_method1("b64encode", (PyBytes::new(py, png),))?;
     let text: String = encoded.call_method1("decode", ("ascii",))?.extract()?;

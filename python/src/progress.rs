@@ -20,13 +20,13 @@ pub struct Progress {
     /// The name of the attack or of the phase of training that runs.
     #[pyo3(get)]
     pub phase: String,
-    /// The part of the phase that is done.
+    /// The part of the phase that is done, in the unit of `total`.
     #[pyo3(get)]
     pub done: f64,
-    /// The size of the whole phase.
+    /// The size of the whole phase, such as its number of iterations.
     #[pyo3(get)]
     pub total: f64,
-    /// The measurements so far, by name.
+    /// The measurements of the call so far, by name.
     pub values: Vec<(String, f64)>,
     /// A sentence, where there is one to say.
     #[pyo3(get)]
@@ -59,7 +59,7 @@ impl Progress {
     }
 }
 
-/// Whoever watches a call.
+/// A caller's callback or a progress bar, which is told how far a call is.
 #[derive(Debug)]
 pub struct Watch {
     callback: Option<Py<PyAny>>,
@@ -68,7 +68,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A bar stands in for the callback where there is none.
+    /// Makes a watch of the caller's callback, or of a bar where there is none.
     pub fn new(py: Python<'_>, callback: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
         let bar = match &callback {
             Some(_) => None,
@@ -77,7 +77,8 @@ impl Watch {
         Ok(Self { callback: callback.map(Bound::unbind), bar, drawn: None })
     }
 
-    /// Tells of progress, without the interpreter's lock held. `Stopped` where the callback raises, or the user pressed Ctrl-C.
+    /// Tells the callback or the bar of progress, without holding the interpreter's lock. `Stopped` where the callback raises, or
+    /// the user pressed Ctrl-C.
     pub fn tell(&mut self, progress: Progress) -> Result<()> {
         signals()?;
         if let Some(text) = &progress.text {
@@ -97,7 +98,7 @@ impl Watch {
         Python::attach(|py| bar.call_method1(py, "show", (progress,)).map(drop)).map_err(stopped_by)
     }
 
-    /// The call is over.
+    /// Ends the bar, as the call is over.
     pub fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.bar.as_ref().map_or(Ok(()), |bar| bar.call_method0(py, "close").map(drop))
     }

@@ -11,7 +11,7 @@ use crate::devices;
 /// Programs of each kind that are kept for the next call: one for each size of batch and image.
 const KEPT: usize = 4;
 
-/// The weights and programs on the device; made anew after it was lost.
+/// A network's weights and programs on a device, made anew after the device was lost.
 #[derive(Debug)]
 pub struct Ready {
     pub gpu: Gpu,
@@ -23,14 +23,14 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Opens the device and uploads the weights.
+    /// Opens the device and uploads the network's weights.
     pub fn new(pretrained: &Pretrained, wanted: &str) -> Result<Self> {
         let gpu = devices::open(wanted)?;
         let weights = wait(pretrained.upload(&gpu))?;
         Ok(Self { gpu, weights, classifiers: Vec::new(), gradients: Vec::new(), lanes: Vec::new() })
     }
 
-    /// The weights on each device that parts of the work may go to.
+    /// Returns the weights on each device that parts of the work may go to.
     pub fn lanes(&mut self, pretrained: &Pretrained) -> Result<&[DeviceWeights]> {
         if self.lanes.is_empty() {
             let gpus = wait(self.gpu.side_by_side())?;
@@ -40,13 +40,13 @@ impl Ready {
         Ok(&self.lanes)
     }
 
-    /// Returns the classifier for this size, which is made if there is none.
+    /// Returns the classifier for batches of this size, which is made if there is none.
     pub fn classifier(&mut self, network: &Network, size: BatchSize) -> Result<&mut Classifier> {
         let make = || wait(Classifier::new(network, &self.weights, size));
         kept(&mut self.classifiers, size, make)
     }
 
-    /// Returns the gradient of a kind for this size, which is made if there is none.
+    /// Returns the gradient of a kind for batches of this size, which is made if there is none.
     pub fn gradient(
         &mut self,
         network: &Network,

@@ -15,7 +15,7 @@ use crate::model::{Model, most};
 use crate::pictures::{element, grid};
 use crate::progress::{Progress, Watch};
 
-/// Images with what they are of.
+/// Images drawn from a network, with the class that each was drawn towards.
 #[pyclass(frozen, module = "lapidary", name = "Samples")]
 #[derive(Debug)]
 pub struct Samples {

@@ -22,7 +22,7 @@ impl Draws {
         Ok(Self { gpu: gpu.clone(), ids, control })
     }
 
-    /// Sets the seed and ids of the next random numbers. Err if there are not as many ids as labels.
+    /// Sets the seed and the images' ids for an attack's next random numbers. Err if there are not as many ids as labels.
     pub async fn write(&mut self, start: &Start<'_>) -> Result<()> {
         let (count, most) = (start.labels.len(), self.ids.words());
         match start.ids {
@@ -37,13 +37,13 @@ impl Draws {
         self.gpu.write(&self.control, &[seed as u32, (seed >> 32) as u32, stream, 0]).await
     }
 
-    /// Values for ids and control.
+    /// Adds graph inputs for the images' ids and for the control words of random numbers.
     pub fn inputs(&self, graph: &mut Graph) -> Result<(Value, Value)> {
         let ids = graph.input(Shape::per_image(self.ids.words())?);
         Ok((ids, graph.input(Shape::vector(4)?)))
     }
 
-    /// Pairs the graph's values with the buffers of ids and seed.
+    /// Pairs the graph's inputs for ids and control words with their buffers.
     pub fn given(&self, ids: Value, control: Value) -> [(Value, Buffer); 2] {
         [(ids, self.ids.clone()), (control, self.control.clone())]
     }

@@ -37,8 +37,7 @@ pub struct Fab {
     pub eps: f32,
     /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
-    /// A step goes to a weighted mean of two points of the boundary, those nearest to the iterate and to the original image; this
-    /// is the largest weight of the second.
+    /// The largest weight of the original image's boundary point in the weighted mean with the iterate's, to which a step goes.
     pub alpha_max: f32,
     /// The factor that multiplies the move to the boundary; above 1 a step ends beyond the boundary.
     pub eta: f32,

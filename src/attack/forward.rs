@@ -21,7 +21,7 @@ pub(super) struct Batch {
     /// The original images, the ball's centres.
     pub origin: Buffer,
     pub labels: Buffer,
-    /// Classes to go to, for objectives that have some beside the labels.
+    /// The target class of each image, for objectives that read target classes beside the labels.
     pub targets: Buffer,
     /// The weight of each image in the objective.
     pub seed: Buffer,
@@ -58,13 +58,13 @@ impl Batch {
         })
     }
 
-    /// Writes origin, labels and targets, filled up.
+    /// Writes the original images, the labels and the target classes, filled up to a whole batch.
     pub async fn write(&mut self, start: &Start<'_>) -> Result<()> {
         check_pixels("images", start.images, self.words())?;
         self.write_finite(start).await
     }
 
-    /// Writes the start of an attack whose images may be outside of \[0, 1\].
+    /// Writes the images, labels and target classes of an attack's start, where images may be outside of \[0, 1\].
     pub async fn write_finite(&mut self, start: &Start<'_>) -> Result<()> {
         let Start { images, labels, targets, from, .. } = *start;
         self.check_images("images", images, labels.len())?;
@@ -88,12 +88,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Writes a class for each image, filled up to a whole batch.
+    /// Writes a class for each image into a buffer, filled up to a whole batch.
     pub async fn write_classes(&self, buffer: &Buffer, classes: &[u32]) -> Result<()> {
         self.gpu.write(buffer, &filled(classes, self.shape.images() as usize, NO_LABEL)).await
     }
 
-    /// Writes the images where they start apart from the origin.
+    /// Writes the images at which the attack's steps begin, where these are not the original images.
     pub async fn write_from(&self, start: &Start<'_>) -> Result<()> {
         let Some(from) = start.from else { return Ok(()) };
         self.gpu.write(&self.images, &filled(from, self.shape.elements() as usize, 0.0)).await
@@ -113,7 +113,7 @@ impl Batch {
         Ok(values)
     }
 
-    /// Values of an image.
+    /// Returns the number of values in one image.
     pub fn words(&self) -> usize {
         (self.shape.elements() / self.shape.images().max(1)) as usize
     }
@@ -228,7 +228,7 @@ pub(super) struct Forward {
     pub targets: Value,
     pub seed: Value,
     pub logits: Value,
-    /// A number for each image.
+    /// The attack's objective, a number for each image.
     pub objective: Value,
     /// The shape of one number for each image.
     pub per_image: Shape,
@@ -255,7 +255,7 @@ impl Forward {
         Ok(Self { x, origin, labels, targets, seed, logits, objective, per_image, weights, level })
     }
 
-    /// Adds the pass of a batch with frozen statistics, in the precision of its device.
+    /// Adds the forward pass of a batch with frozen batch norm statistics, in the precision of its device.
     pub fn frozen(
         graph: &mut Graph,
         model: &dyn Model,
@@ -279,12 +279,12 @@ impl Forward {
         Ok([ops::image_gradient(graph, [f, self.seed], by, self.level)?, f])
     }
 
-    /// Returns the values that change between replays.
+    /// Returns the graph's inputs that change from step to step.
     pub fn changing(&self) -> [Value; 4] {
         [self.x, self.origin, self.labels, self.targets]
     }
 
-    /// The graph of the margin by which each image is misclassified.
+    /// Adds the margin by which each image is misclassified.
     pub fn margin(&self, graph: &mut Graph) -> Result<Value> {
         graph.push(Margin { targeted: false }, &[self.logits, self.labels])
     }
@@ -295,7 +295,7 @@ impl Forward {
         graph.push(Margin { targeted: false }, &[logits, self.labels])
     }
 
-    /// The buffers of the batch and of the weights.
+    /// Pairs the graph's inputs with the buffers of the batch and of the weights.
     pub fn given(&self, batch: &Batch, weights: &DeviceWeights) -> Result<Vec<(Value, Buffer)>> {
         let mut given = weights.bindings(&self.weights)?;
         given.push((self.x, batch.images.clone()));

@@ -108,7 +108,7 @@ pub trait Attack {
     /// Measures the GPU time of each kernel launch of one step, by taking steps. Err on devices without timestamps.
     async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>>;
 
-    /// Returns the number of steps of a whole attack, by its settings.
+    /// Returns the number of steps of a whole attack, as its settings say.
     fn steps(&self) -> u32;
 
     /// Returns the device buffer that [`Attack::images`] reads, a whole batch, for programs that go on with the images on the

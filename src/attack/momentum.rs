@@ -25,7 +25,7 @@ pub struct MomentumPgd {
     pub steps: u32,
     /// The factor of the previous step's direction, to which the new gradient is added; 0.9 in the code of arXiv 2510.13872.
     pub momentum: f32,
-    /// What the attack's steps maximise.
+    /// The objective that the attack's steps maximise.
     pub objective: Objective,
 }
 

@@ -23,7 +23,7 @@ use crate::train::Loaded;
 use crate::world::World;
 use crate::{Error, Result};
 
-/// Attacks a checkpoint.
+/// Runs the command `attack`, which attacks images and says how many stay correctly classified.
 pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let world = session.world()?;
     if world.is_first() {

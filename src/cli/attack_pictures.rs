@@ -26,7 +26,7 @@ pub struct Pictures<'a> {
     seen: Vec<u32>,
 }
 
-/// Reads pictures as the network takes them, one after the other. Err for options that are about labelled images.
+/// Reads pictures as the network takes them, into one list of values. Err for options that are about labelled images.
 pub fn read(paths: &[PathBuf], loaded: &Loaded, args: &args::Attack) -> anyhow::Result<Vec<f32>> {
     let args::Attack { count, labelled, .. } = args;
     let Labels { class_map, labels_as_given } = &labelled.labels;
@@ -40,7 +40,7 @@ pub fn read(paths: &[PathBuf], loaded: &Loaded, args: &args::Attack) -> anyhow::
 }
 
 impl<'a> Pictures<'a> {
-    /// Labels pictures with the classes that the network sees in them.
+    /// Labels pictures that are to be attacked with the classes that the network sees in them.
     pub fn new(
         paths: &'a [PathBuf],
         images: Vec<f32>,
@@ -75,7 +75,7 @@ impl<'a> Pictures<'a> {
         names.get(class as usize).map_or("?", String::as_str)
     }
 
-    /// Returns a line for each picture.
+    /// Returns a line of text for each picture about the attack's result.
     pub fn text(&mut self, result: &RobustAccuracy) -> anyhow::Result<String> {
         let names: Vec<String> = self.names.iter().map(|name| printable(name)).collect();
         let mut text = String::new();
@@ -89,7 +89,7 @@ impl<'a> Pictures<'a> {
         Ok(text)
     }
 
-    /// Returns an object for each picture.
+    /// Returns a JSON object for each picture about the attack's result.
     pub fn json(&mut self, result: &RobustAccuracy) -> Result<Value> {
         let names = self.names.clone();
         let one = |(path, [before, after]): (&Path, [u32; 2])| {

@@ -40,13 +40,13 @@ const FEW: usize = 100;
 const SHORT: f64 = 5.0;
 
 impl AttackProgress {
-    /// Nothing is drawn before the first attack.
+    /// Makes a display that draws nothing before the first attack.
     pub fn new(progress: Progress, settings: &AutoAttack, classes: u32) -> Self {
         let settings = settings.clone();
         Self { progress, began: Instant::now(), settings, classes, current: None }
     }
 
-    /// Shows the progress of an attack.
+    /// Draws how far the evaluation is.
     pub fn show(&mut self, at: &At) {
         let now = Instant::now();
         if self.current.as_ref().is_none_or(|current| current.number != at.number) {
@@ -99,7 +99,7 @@ impl AttackProgress {
         Some(seconds / (own * part) * (own * (1.0 - at.done) + after))
     }
 
-    /// The last attack is over.
+    /// Ends the display, as the last attack is over.
     pub fn finish(&mut self) {
         self.progress.finish();
     }

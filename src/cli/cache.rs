@@ -12,7 +12,8 @@ use crate::model::checkpoint::write_atomically;
 /// `LAPIDARY_CACHE` names another folder; this says that there is none.
 const OFF: &str = "off";
 
-/// Returns the cache's folder. `None` where the system has none, or it is not wanted.
+/// Returns the folder in which results of tuning and compiled kernels are kept. `None` where the system has none, or it is not
+/// wanted.
 pub fn folder() -> Option<PathBuf> {
     let named = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty());
     if let Some(given) = named("LAPIDARY_CACHE") {
@@ -23,7 +24,7 @@ pub fn folder() -> Option<PathBuf> {
     folder.map(|folder| folder.join("lapidary"))
 }
 
-/// A device's results on disk.
+/// The file with a device's results of tuning and compiled kernels.
 #[derive(Debug)]
 pub struct Kept {
     gpu: Gpu,
@@ -32,7 +33,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Loads the cache into the device. Unreadable files count as missing.
+    /// Loads a device's results of tuning and compiled kernels from the folder. Unreadable files count as missing.
     pub fn load(gpu: &Gpu, folder: &Path) -> Self {
         let device = crc32fast::hash(gpu.fingerprint().as_bytes());
         let file =
@@ -46,7 +47,7 @@ impl Kept {
         Self { gpu: gpu.clone(), pipelines, choices }
     }
 
-    /// Saves new entries.
+    /// Saves what the device has measured and compiled since it was loaded.
     pub fn save(&self) {
         self.pipelines.write(self.gpu.pipelines());
         self.choices.write(self.gpu.measured().map(String::into_bytes));

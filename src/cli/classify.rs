@@ -21,7 +21,7 @@ const LARGE: u64 = 4 << 20;
 /// The number of images in a batch.
 const BATCH: usize = 8;
 
-/// Prints the likeliest classes of each image.
+/// Runs the command `classify`, which prints the likeliest classes of each image.
 pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, .. } = &loaded;

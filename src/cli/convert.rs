@@ -12,7 +12,7 @@ use crate::model::onnx::export;
 use crate::model::{Activation, Checkpoint, Network, Normalisation, Parameter, StateDict};
 use crate::train::{find, zoo};
 
-/// Reads, completes and writes a checkpoint; prints what was read and what was left out.
+/// Runs the command `convert`: reads, completes and writes a checkpoint, and prints what was read and what was left out.
 pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let format = Format::of(&args.out)?;
     let part = args.weights.as_deref().map(StateDictChoice::from).unwrap_or_default();

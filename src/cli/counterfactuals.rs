@@ -21,23 +21,24 @@ use crate::{Error, Result};
 /// The counterfactuals towards one class, from images of other classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToClass {
-    /// The number of images.
+    /// The number of images that were changed towards the class.
     pub count: usize,
-    /// The mean probability of the class at the end.
+    /// The mean probability of the class after the change.
     pub confidence: f64,
     /// The Fréchet distance between the counterfactuals and real images of the class.
     pub distance: Option<f64>,
-    /// The mean distance of the images before, for comparison.
+    /// The mean Fréchet distance of the images before their change, for comparison.
     pub distance_before: Option<f64>,
 }
 
-/// The class each image is driven to: never its own, all others in turn.
+/// Returns the class that each image is changed towards: never its own, all others in turn.
 pub fn targets(labels: &[u32], classes: u32) -> Vec<u32> {
     let others = classes.saturating_sub(1).max(1);
     (0..).zip(labels).map(|(i, label)| (label + 1 + i % others) % classes.max(1)).collect()
 }
 
-/// Measures class by class. `eyes` see the counterfactuals beside the real images of the class among `test`.
+/// Makes counterfactuals and measures them, class by class. `eyes` see the counterfactuals beside the real images of the class
+/// among `test`.
 pub fn by_class(
     test: &Prepared,
     (ends, confidence, targets): (&[f32], &[f64], &[u32]),
@@ -82,7 +83,7 @@ pub fn by_class(
     Ok(rows)
 }
 
-/// Runs `eval counterfactuals`.
+/// Runs the command `eval counterfactuals`.
 pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()> {
     let loaded = args.network.load()?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;

@@ -8,7 +8,7 @@ use crate::train::{Config, RunFolder};
 
 const PRESET: &str = "fashion-demo";
 
-/// Trains, evaluates, samples and reports.
+/// Runs the command `demo`, which trains, evaluates and samples a small network and writes a report.
 pub fn run(session: &Session, args: &args::Demo) -> anyhow::Result<()> {
     let mut changes = args.set.clone();
     changes.extend(args.seed.map(|seed| format!("seed={seed}")));

@@ -9,8 +9,8 @@ use super::args;
 use super::session::Session;
 use crate::gpu::{Adapter, AdapterKind, adapters, passed_over};
 
-/// Lists the adapters that commands choose from, and marks the chosen one; an adapter that was asked for must be among
-/// them.
+/// Runs the command `devices`: lists the adapters that commands choose from, and marks the chosen one; an adapter that was asked
+/// for must be among them.
 pub fn run(session: &Session, args: &args::Devices) -> anyhow::Result<()> {
     let options = session.options();
     let found = pollster::block_on(adapters(options))?;

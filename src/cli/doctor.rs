@@ -37,8 +37,8 @@ fn embedded(name: &str) -> crate::Result<&'static [u8]> {
         .ok_or_else(|| Error::bad_file(name, "no test case of this name is built into the program"))
 }
 
-/// Says what fails on the adapter, and writes it as JSON where that is asked for: also if there is no adapter, as that is
-/// a bug to report too.
+/// Runs the command `doctor`, which says what fails on the adapter, and writes it as JSON where that is asked for: also if there
+/// is no adapter, as that is a bug to report too.
 pub fn run(session: &Session, args: &args::Doctor) -> anyhow::Result<()> {
     let mut findings = Findings::default();
     let examined = examine(session, &mut findings);

@@ -19,7 +19,7 @@ use crate::model::{BatchSize, DeviceWeights};
 use crate::train::Loaded;
 use crate::train::{Event, Material, Metrics, Phase, Step};
 
-/// Measures a checkpoint.
+/// Runs the command `eval`, which measures a network's accuracy, accuracy under attack and AUROC.
 pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let loaded = args.network.load()?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
@@ -106,13 +106,13 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
 pub struct Drawn {
     /// The chosen images and their labels.
     pub test: Prepared,
-    /// The indices of these images among all.
+    /// The indices of the chosen images among all images.
     pub places: Vec<usize>,
-    /// The number of all images.
+    /// The number of images that there are to choose from.
     pub of: usize,
 }
 
-/// Says which images are measured on.
+/// Returns a sentence on which of all images are measured on.
 pub fn drawing(count: usize, of: usize) -> String {
     if count == of {
         return format!("all {of}");

@@ -26,7 +26,7 @@ pub struct State {
 }
 
 impl State {
-    /// Opens the folder, new or with parts in it.
+    /// Opens the folder of an evaluation, new or with finished parts in it.
     ///
     /// # Errors
     /// `BadFile` where its parts were measured with another network or other settings than `identity` says; the message
@@ -58,7 +58,7 @@ impl State {
         Ok(Self { file, identity, parts, writes: true })
     }
 
-    /// Opens the state for all ranks: rank 0 opens the folder and writes, the others get its content.
+    /// Opens the state of an evaluation for all processes: rank 0 opens the folder and writes, the others get its content.
     ///
     /// # Errors
     /// The errors of [`State::open`], in rank 0.
@@ -91,7 +91,7 @@ impl State {
         self.parts.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
     }
 
-    /// Returns the facts that all parts depend on.
+    /// Returns the facts, such as network and data, that all parts of the evaluation depend on.
     pub fn identity(&self) -> &Value {
         &self.identity
     }
@@ -101,7 +101,7 @@ impl State {
         &self.parts
     }
 
-    /// Adds a part, on disk too.
+    /// Adds the result of a finished part, on disk too.
     pub fn put(&mut self, part: &str, result: Value) -> Result<()> {
         self.parts.insert(part.into(), result);
         if !self.writes {

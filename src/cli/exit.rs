@@ -10,16 +10,16 @@ const USAGE: u8 = 2;
 const FILE: u8 = 3;
 const GPU: u8 = 4;
 const DIVERGED: u8 = 5;
-/// Stopped by Ctrl-C, SIGTERM or SIGUSR1.
+/// The exit code after Ctrl-C, SIGTERM or SIGUSR1.
 pub const STOPPED: u8 = 6;
 
 /// Failures of the program itself, beside the library's errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Arguments that do not go together.
+    /// Arguments that do not go together, with a sentence on why.
     #[error("{0}")]
     Usage(String),
-    /// The first Ctrl-C or SIGTERM; all is saved.
+    /// The command was stopped by the first Ctrl-C or SIGTERM, and everything is saved.
     #[error("stopped by a signal; {0}")]
     Stopped(String),
 }
@@ -35,35 +35,35 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Waits, so that the process which knows the reason can report it first: some launchers end all processes as soon as one
-/// has failed.
+/// Waits before this process reports an error, so that the process which knows the reason can report it first: some launchers end
+/// all processes as soon as one has failed.
 pub fn give_way() {
     std::thread::sleep(std::time::Duration::from_secs(1));
 }
 
-/// The exit code of [`usage`] alone.
+/// Returns the exit code of [`usage`] and prints nothing.
 pub fn quiet_usage(error: &clap::Error) -> ExitCode {
     give_way();
     if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
 }
 
-/// Prints what went wrong.
+/// Prints an error, and returns its exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     say(&format!("{error:#}"));
     ExitCode::from(code(error))
 }
 
-/// The exit code alone: another process of the same work says what went wrong.
+/// Returns the exit code of an error and prints nothing: another process of the same work says what went wrong.
 pub fn quiet_failure(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// Whether an error means that somebody asked to stop.
+/// Returns whether an error means that somebody asked to stop.
 pub fn is_stopped(error: &anyhow::Error) -> bool {
     code(error) == STOPPED
 }
 
-/// Says on stderr which program speaks, and the text.
+/// Prints a text on stderr, after the program's name.
 pub fn say(text: &str) {
     tell(&format!("lapidary: {text}"));
 }

@@ -23,7 +23,7 @@ use crate::train::Loaded;
 /// Steps that the path shows.
 const COLUMNS: usize = 12;
 
-/// Explains a picture.
+/// Runs the command `explain`, which changes a picture to another class.
 pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
@@ -101,7 +101,8 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// Grey for no change, lighter and darker for more and less, the largest change as black or white.
+/// Returns the change from one image to another as a picture: grey for no change, lighter and darker for more and less, the
+/// largest change as black or white.
 pub fn difference(from: &[f32], to: &[f32]) -> Vec<f32> {
     let most = from.iter().zip(to).map(|(a, b)| (b - a).abs()).fold(0.0_f32, f32::max).max(1e-6);
     from.iter().zip(to).map(|(a, b)| 0.5 + 0.5 * (b - a) / most).collect()

@@ -22,11 +22,11 @@ use crate::{Error, Result};
 /// The features of a set of images, computed by a network.
 #[derive(Clone, Debug)]
 pub struct SeenSet {
-    /// A row for each image.
+    /// The features of the images, a row for each.
     pub features: Features,
-    /// ImageNet's, K for each image.
+    /// The logits of ImageNet's classes that the extractor computed, K for each image.
     pub logits: Vec<f32>,
-    /// The Gaussian fitted to the features.
+    /// The mean and covariance of the features, as a Gaussian.
     pub gaussian: Gaussian,
     /// The sizes of the images.
     pub sizes: Sizes,
@@ -41,14 +41,14 @@ pub struct Eyes {
     pub extractor: Extractor,
     /// The checksum of the extractor's weights, and of the options by which its features are rounded.
     pub(super) checksum: Checksum,
-    /// The way in which images become its input.
+    /// The way in which images become the extractor's input.
     pub protocol: Protocol,
     batch: u32,
     pub(super) cache: Option<PathBuf>,
 }
 
 impl Eyes {
-    /// Reads the extractor's weights. Features are kept in the given folder, or else in the user's cache.
+    /// Reads the weights of the feature extractor. Features are kept in the given folder, or else in the user's cache.
     pub fn new(
         world: &World,
         gpu: &Gpu,
@@ -81,9 +81,10 @@ impl Eyes {
         })
     }
 
-    /// Features of a set: from the cache where the same weights have seen the same images before, and rounded in
-    /// the same way. All ranks look, each at its part of the images, and rank 0 gets what they saw; the others get none. `progress`
-    /// is told how many images are done and may stop it; what was seen by then is in the cache for the next time.
+    /// Returns the features of a set of images: from the cache where the same weights have seen the same images before, and
+    /// rounded in the same way. All ranks look, each at its part of the images, and rank 0 gets what they saw; the others get
+    /// none. `progress` is told how many images are done and may stop it; what was seen by then is in the cache for the next
+    /// time.
     pub fn see(
         &self,
         set: &ImageSet,
@@ -184,7 +185,7 @@ impl SeenSet {
         json!({ "images": self.features.len(), "sizes": self.sizes.to_string(), "of": name })
     }
 
-    /// mu and sigma, as pytorch-fid writes and reads them, and what they are of.
+    /// Writes mean and covariance of the features, as pytorch-fid writes and reads them, and what they are of.
     pub fn write(&self, file: &Path) -> Result<()> {
         let (rows, width) = (self.features.len(), self.features.width());
         let classes = self.logits.len() / rows.max(1);

@@ -94,7 +94,7 @@ fn check_side(side: Option<u32>, used: bool, images: &str) -> anyhow::Result<()>
     }
 }
 
-/// Runs `eval generation`.
+/// Runs the command `eval generation`.
 pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     let world = session.world()?;
     let set = ImageSet::read(&args.samples, args.side)?;
@@ -180,7 +180,7 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// Runs `eval sweep`.
+/// Runs the command `eval sweep`.
 pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let loaded = args.network.load()?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
@@ -240,7 +240,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// Runs `eval features`.
+/// Runs the command `eval features`.
 pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
     out::check(&args.out)?;
     let set = ImageSet::read(&args.images, args.side)?;

@@ -15,7 +15,7 @@ pub enum ImageSet {
         images: Vec<f32>,
         /// The number of channels, 1 or 3.
         channels: u32,
-        /// The rows and columns.
+        /// The rows and columns of each image.
         size: [u32; 2],
     },
     /// Pictures that stay in their files.
@@ -28,8 +28,8 @@ impl ImageSet {
         Self::Memory { images, channels, size: [side; 2] }
     }
 
-    /// Whatever can be trained on: of a divided source the training part, of a folder of pictures all that lie in it, however
-    /// deep. Arrays and idx files are brought to `side`, if that is given.
+    /// Reads a set of images from whatever can be trained on: of a divided source the training part, of a folder of pictures all
+    /// that lie in it, however deep. Arrays and idx files are brought to `side`, if that is given.
     pub fn read(name: &str, side: Option<u32>) -> Result<Self> {
         let data = match Source::parse(name)?.viewed()? {
             Viewed::Pictures(pictures) => return Ok(Self::Pictures(pictures)),
@@ -49,7 +49,7 @@ impl ImageSet {
         })
     }
 
-    /// The training images of a data set, brought to a side as training brings them for a network of so many channels.
+    /// Reads the training images of a data set, brought to a side as training brings them for a network of this many channels.
     pub fn of_training(name: &str, [channels, side]: [u32; 2], fit: Option<Fit>) -> Result<Self> {
         let pictures = fit.unwrap_or(Fit::usual(channels));
         let data = Source::parse(name)?.load_fitted(Part::Train, side, pictures)?;
@@ -57,7 +57,7 @@ impl ImageSet {
         Ok(Self::squares(real.images().to_vec(), real.channels(), side))
     }
 
-    /// The number of images.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         match self {
             Self::Memory { images, channels, size: [height, width] } => {
@@ -67,12 +67,12 @@ impl ImageSet {
         }
     }
 
-    /// Whether a side that is asked for is the images': that of arrays is, pictures have their own.
+    /// Returns whether the images already have the side that is asked for: that of arrays is, pictures have their own.
     pub fn has_side(&self) -> bool {
         matches!(self, Self::Memory { .. })
     }
 
-    /// Rows and columns where all images, or the first picture, are square.
+    /// Returns the rows and columns of the images, where all images, or the first picture, are square.
     pub fn side(&self) -> Result<Option<u32>> {
         let [height, width] = match self {
             Self::Memory { size, .. } => *size,
@@ -93,7 +93,7 @@ impl ImageSet {
         }
     }
 
-    /// Takes all that is seen into a sum.
+    /// Adds all that is seen of the images to a checksum.
     pub fn checksum(&self, sum: Checksum) -> Result<Checksum> {
         match self {
             Self::Memory { images, channels, size: [height, width] } => {
@@ -112,12 +112,12 @@ impl ImageSet {
 pub struct Sizes(BTreeMap<[u32; 2], usize>);
 
 impl Sizes {
-    /// Counts one more image.
+    /// Counts one more image of a size.
     pub fn add(&mut self, size: [u32; 2]) {
         *self.0.entry(size).or_default() += 1;
     }
 
-    /// Rows, columns and how many, for a file.
+    /// Returns rows, columns and count of each size as a list of numbers, for a file.
     pub fn numbers(&self) -> Vec<i64> {
         let of = |(&[height, width], &count): (&[u32; 2], &usize)| {
             [height.into(), width.into(), count as i64]
@@ -125,7 +125,7 @@ impl Sizes {
         self.0.iter().flat_map(of).collect()
     }
 
-    /// Makes it of such numbers.
+    /// Makes the counts from the list of numbers that [`Sizes::numbers`] returned.
     pub fn from_numbers(numbers: &[i64]) -> Self {
         let of =
             |&[height, width, count]: &[i64; 3]| ([height as u32, width as u32], count as usize);

@@ -10,7 +10,7 @@ use crate::model::{Kind, Layer, Network};
 use crate::ops::{Conv2d, MaxPool, Pad, Unary};
 use crate::train::read_named;
 
-/// Prints architecture, metadata and tensors.
+/// Runs the command `inspect`, which prints a network's architecture, metadata and tensors.
 pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
     let checkpoint = read_named(&args.file)?;
     let mut text = String::new();

@@ -10,7 +10,7 @@ use super::terminal::tell;
 use crate::world::World;
 use crate::{Error, Result};
 
-/// A file of finished rows of one length, after a line that identifies the work.
+/// A file that keeps finished results as rows of one length, after a line that identifies the work.
 #[derive(Debug)]
 pub struct Kept {
     path: PathBuf,
@@ -68,7 +68,7 @@ impl Kept {
         self.file.write_all(rows).map_err(|error| Error::bad_file(&self.path, error))
     }
 
-    /// Everything is where it belongs.
+    /// Removes the file, as all results are where they belong.
     pub fn remove(self) -> Result<()> {
         std::fs::remove_file(&self.path).map_err(|error| Error::bad_file(&self.path, error))
     }
@@ -80,18 +80,18 @@ impl Kept {
     }
 }
 
-/// Items that are made in batches.
+/// The number of items that are made in batches, and how many a batch has.
 #[derive(Clone, Copy, Debug)]
 pub struct Items {
-    /// The number of samples in all.
+    /// The number of items in all.
     pub count: usize,
     /// The number of items in a batch of one process.
     pub batch: usize,
 }
 
-/// Makes the rows of all items in batches that ranks share, and gives them to `take` on rank 0, in order and with the
-/// number of the first; kept rows come first. `make` is given the number of a batch and its items. `told` is told on
-/// every rank how many are done, and whether it says so to stop; any rank's yes stops all, with [`Error::Stopped`].
+/// Makes the rows of all items in batches that processes share, and gives them to `take` on rank 0, in order and with the number
+/// of the first; kept rows come first. `make` is given the number of a batch and its items. `told` is told on every rank how many
+/// are done, and whether it says so to stop; any rank's yes stops all, with [`Error::Stopped`].
 pub fn rows(
     world: &World,
     items: Items,

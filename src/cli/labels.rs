@@ -23,7 +23,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Reads the list, if there is one.
+    /// Reads the user's list that matches classes of images with those of the network, if there is one.
     pub fn class_map(&self) -> Result<ClassMap> {
         match &self.class_map {
             Some(path) => ClassMap::read(path),

@@ -6,7 +6,7 @@ use super::args;
 use super::exit::Failure;
 use crate::train::zoo;
 
-/// Lists all networks of the zoo, or describes one.
+/// Runs the command `models`, which lists the networks that come with the program, or describes one.
 pub fn run(args: &args::Models) -> anyhow::Result<()> {
     let entries = zoo::zoo()?;
     let mut text = String::new();

@@ -22,27 +22,27 @@ const SEED: u64 = 0;
 
 /// The reference that samples are compared with.
 pub enum Reference {
-    /// Reference images, for all metrics.
+    /// The features of reference images, from which all metrics can be computed.
     Images(Box<SeenSet>),
-    /// Mean and covariance alone.
+    /// The mean and covariance of reference features alone, from which only the Fréchet distance can be computed.
     Statistics(Gaussian),
 }
 
-/// The distances between samples and a reference.
+/// How near samples are to a reference: distances between their features, precision and recall, and the samples' inception score.
 #[derive(Clone, Debug)]
 pub struct Nearness {
-    /// The Fréchet distance.
+    /// The Fréchet distance between the features of the samples and of the reference.
     pub distance: f64,
-    /// Kernel, times nothing; only against images.
+    /// The kernel distance KID over random subsets of the images; `None` where the reference is only a mean and a covariance.
     pub kernel: Option<Spread>,
     /// The inception score of the samples, which needs no real images.
     pub score: InceptionScore,
-    /// Precision and recall, only against images.
+    /// Precision and recall of the samples; `None` where the reference is only a mean and a covariance.
     pub coverage: Option<Coverage>,
 }
 
 impl Reference {
-    /// All metrics of `samples`.
+    /// Computes all metrics of `samples` that this reference allows.
     pub fn nearness(&self, samples: &SeenSet) -> Result<Nearness> {
         let classes = samples.logits.len() / samples.features.len().max(1);
         let score = inception_score(&samples.logits, classes, SPLITS);

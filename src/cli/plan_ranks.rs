@@ -28,15 +28,15 @@ const IMAGES: u32 = 8;
 /// The speed of a device and of the network between devices.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
-    /// The operations a second.
+    /// The floating-point operations a second of one device.
     pub flops: f64,
-    /// Bytes a second from the device to the host, and back.
+    /// The bytes a second of copies from the device to the host, and back.
     pub copies: [f64; 2],
-    /// Bytes a second from one rank to the others.
+    /// The bytes a second that one process sends to the others.
     pub bandwidth: f64,
 }
 
-/// Seconds of an iteration by `ranks` ranks.
+/// The predicted seconds of a training iteration that several processes share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Iteration {
     pub compute: f64,
@@ -45,7 +45,7 @@ pub struct Iteration {
 }
 
 impl Iteration {
-    /// Predicts a stage with so many operations for the whole batch and so many bytes of gradients.
+    /// Predicts an iteration of a stage with this many operations for the whole batch and this many bytes of gradients.
     pub fn of(rates: Rates, ranks: u32, flops: f64, bytes: f64) -> Self {
         let compute = flops / f64::from(ranks) / rates.flops;
         if ranks == 1 {
@@ -63,8 +63,8 @@ impl Iteration {
         self.compute + self.copies + self.sum
     }
 
-    /// The share of the ranks' time in which they compute: the seconds of an iteration without messages over its seconds
-    /// with them.
+    /// Returns the share of the processes' time in which they compute: the seconds of an iteration without messages over its
+    /// seconds with them.
     pub fn efficiency(&self) -> f64 {
         self.compute / self.total()
     }
@@ -87,7 +87,7 @@ fn counted(gpu: &Gpu, config: &Config, network: &Network) -> Result<Vec<(Forecas
     Ok(forecast(gpu, &few, network)?.into_iter().map(of).collect())
 }
 
-/// A table for each stage, from one rank to so many.
+/// Returns a table for each training stage, with a line for each number of processes.
 pub fn table(
     gpu: &Gpu,
     args: &args::Plan,

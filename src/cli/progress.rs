@@ -14,7 +14,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 /// The share of a stage's time without images that is worth a word.
 const TOLD_WAIT: f32 = 0.05;
 
-/// Draws a run's events on stderr.
+/// Draws the events of a training run on stderr.
 #[derive(Debug)]
 pub struct Progress {
     surface: Surface,
@@ -48,7 +48,7 @@ impl Progress {
         self.share = Some(share);
     }
 
-    /// Says something between phases or above the bar.
+    /// Prints a line between phases or above the bar.
     pub fn line(&mut self, text: &str) {
         match &self.surface {
             Surface::Quiet => {}
@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    /// Draws one event.
+    /// Draws one event of a training run.
     pub fn event(&mut self, event: &Event) {
         match event {
             Event::Phase { phase, done, total } => self.begin(*phase, *done, *total),

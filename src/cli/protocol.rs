@@ -40,7 +40,7 @@ impl Protocol {
         ))
     }
 
-    /// The name by which it is asked for.
+    /// Returns the name by which the protocol is asked for on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::PytorchFid => "pytorch-fid",

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::eval::rounding::{self, rounding};
 use crate::gpu::{Preferences, Tune};
 
-/// Returns these options with their values.
+/// Returns the options that change how results are rounded, with their values.
 pub fn facts(preferences: &Preferences) -> Map<String, Value> {
     let tune = match preferences.tuning {
         Tune::Auto => "auto",
@@ -21,12 +21,13 @@ fn usual() -> Map<String, Value> {
     facts(&Preferences { tuning: Tune::Auto, ..Preferences::default() })
 }
 
-/// Adds to kept facts what they lack where they were kept before they had these: the usual values.
+/// Adds the options that change how results are rounded to kept facts that lack them: the usual values.
 pub fn complete(kept: &mut Map<String, Value>) {
     rounding::complete(kept, usual());
 }
 
-/// Returns the options whose values are not the usual ones; none where all are, as in what was kept before they counted.
+/// Returns the options that change how results are rounded and whose values are not the usual ones; none where all are, as in
+/// what was kept before they counted.
 pub fn unusual(preferences: &Preferences) -> Map<String, Value> {
     let usual = usual();
     let all = facts(preferences).into_iter();

@@ -7,7 +7,8 @@ use super::args;
 use crate::train::{Config, Event, Metrics, Phase, RunFolder, Step};
 use crate::{Error, Result};
 
-/// Prints one line for each run of a folder; for several runs, their numbers and differing values side by side.
+/// Runs the command `runs`: prints one line for each run of a folder, or for several runs their numbers and differing values side
+/// by side.
 pub fn run(args: &args::Runs) -> anyhow::Result<()> {
     let text = match args.folders.as_slice() {
         [] => list(Path::new("runs"))?,

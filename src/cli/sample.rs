@@ -32,7 +32,7 @@ const TRACED: usize = 10;
 /// Samples in a picture.
 const MOST_IN_GRID: u32 = 100_000;
 
-/// Draws samples from a checkpoint.
+/// Runs the command `sample`, which draws samples from a network.
 pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     if !SampleFiles::is_known(&args.out) {
         let words = format!(

@@ -15,14 +15,15 @@ use crate::{Error, Result};
 pub enum SampleFiles {
     /// A folder with a file for each sample, whose name has its number and its class: 00000000-boots.png, ...
     Folder(PathBuf, Vec<String>),
-    /// 00000000.png with 00000000.cls, the class's number, as WebDataset has it.
+    /// A tar archive as WebDataset has it: 00000000.png with 00000000.cls, which holds the class's number.
     Tar(tar::Builder<BufWriter<File>>, Unfinished),
-    /// arr_0, bytes [N, H, W, C], and arr_1, the classes: what the evaluation scripts of diffusion models read.
+    /// An .npz file with the arrays arr_0, bytes \[N, H, W, C\], and arr_1, the classes: what the evaluation scripts of diffusion
+    /// models read.
     Npz(Box<ZipWriter<File>>, Vec<i64>, Unfinished),
 }
 
-/// A file that has another name until it is whole, and is removed if it never is. It comes last where it lies beside the open
-/// file, which is closed before.
+/// An output file that has a temporary name until it is whole, and is removed if it never is. It comes last where it lies beside
+/// the open file, which is closed before.
 pub struct Unfinished {
     out: PathBuf,
     hidden: PathBuf,
@@ -47,24 +48,24 @@ impl Drop for Unfinished {
     }
 }
 
-/// The channels and side of the samples.
+/// The number of channels and the side of the samples.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     /// The number of channels, 1 or 3.
     pub channels: u32,
-    /// The rows and columns.
+    /// The rows and columns of the samples.
     pub side: u32,
 }
 
 impl SampleFiles {
-    /// Whether the name asks for files of single samples, judged by its extension. A name with the end of a picture asks
+    /// Returns whether a path asks for files of single samples, judged by its extension. A name with the end of a picture asks
     /// for one picture of all samples.
     pub fn is_meant(out: &Path) -> bool {
         out.extension().is_none_or(|extension| extension != "png")
     }
 
-    /// Whether the name's extension is known. What ends as another kind of file does (some letters) is no folder, unless
-    /// it is there as one.
+    /// Returns whether the extension of a path is known. What ends as another kind of file does (some letters) is no folder,
+    /// unless it is there as one.
     pub fn is_known(out: &Path) -> bool {
         let extension = out.extension().and_then(|extension| extension.to_str());
         let is_kind = |end: &str| end.len() <= 5 && end.chars().all(|c| c.is_ascii_alphabetic());
@@ -154,7 +155,7 @@ impl SampleFiles {
         Ok(())
     }
 
-    /// Ends the file and gives it its name.
+    /// Ends the file of samples and gives the file its final name.
     pub fn finish(self) -> Result<()> {
         match self {
             Self::Folder(..) => Ok(()),
@@ -211,7 +212,7 @@ impl Size {
     }
 }
 
-/// Images, CHW in \[0, 1\] each, as files have them: bytes, pixel by pixel.
+/// Converts images, CHW in \[0, 1\] each, to the bytes that files have: bytes, pixel by pixel.
 pub fn pixels(images: &[f32], size: Size) -> Vec<u8> {
     images.chunks(size.bytes()).flat_map(|image| interleaved(image, size)).collect()
 }

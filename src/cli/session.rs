@@ -37,7 +37,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// `adapter` goes before the environment's.
+    /// Makes the state of a run; `adapter` goes before the adapter that the environment names.
     pub fn new(adapter: Option<String>, quiet: bool) -> Self {
         let mut options = Options::from_env();
         options.adapter = adapter.or(options.adapter);
@@ -62,7 +62,7 @@ impl Session {
         self
     }
 
-    /// Returns those options.
+    /// Returns the options that other processes of this program are to be given.
     pub fn for_others(&self) -> &[String] {
         &self.for_others
     }
@@ -73,7 +73,7 @@ impl Session {
         self
     }
 
-    /// Sets whether kernels are measured.
+    /// Sets whether the kernels of programs are measured to take the fastest.
     pub fn tuning(mut self, tune: Tune) -> Self {
         self.options.preferences.tuning = tune;
         self
@@ -86,14 +86,14 @@ impl Session {
         self
     }
 
-    /// Sets how exactly programs compute, if that was asked for.
+    /// Sets how exactly programs compute, if the command line says so.
     pub fn computing(mut self, precision: Option<Precision>) -> Self {
         self.precision = precision;
         self.options.preferences.precision = precision.unwrap_or_default();
         self
     }
 
-    /// Sets the way in which 3x3 convolutions are computed.
+    /// Sets which Winograd filters may compute 3x3 convolutions.
     pub fn filtering(mut self, filtering: Filtering) -> Self {
         self.options.preferences.filtering = filtering;
         self
@@ -125,14 +125,14 @@ impl Session {
         self.world.get().is_none_or(World::is_first)
     }
 
-    /// Tells the other ranks which adapter this one has, once its device is open; returns a line about each.
+    /// Tells the other processes which adapter this process has, once its device is open; returns a line about each.
     pub fn introduce(&self, gpu: &Gpu) -> crate::Result<Vec<String>> {
         let (world, adapter) = (self.world()?, gpu.adapter());
         world.introduce(&format!("{adapter}, {}", adapter.driver))?;
         Ok(world.described())
     }
 
-    /// Prints an error on one rank, and ends all of them.
+    /// Prints an error on one of the run's processes, and ends all of them.
     pub fn failure(&self, error: &anyhow::Error) -> ExitCode {
         match self.world.get() {
             // All ranks stopped together, and end as after any work.
@@ -246,8 +246,8 @@ impl Drop for Session {
     }
 }
 
-/// Draws an event and says whether a signal asks to stop: what commands give to training as its observer, after writing
-/// the log.
+/// Draws an event of a run, and returns whether a signal asks to stop: what commands give to training as its observer, after
+/// writing the log.
 pub fn watch(progress: &mut Progress, stop: &Stop, event: &Event) -> Flow {
     progress.event(event);
     if stop.asked() { Flow::Stop } else { Flow::Continue }

@@ -11,18 +11,20 @@ use crate::graph::Shape;
 use crate::train::Data;
 use std::sync::Arc;
 
-/// Start images batch by batch, which are the same as [`images`] returns where they are random fields, noise or pictures.
+/// The images that sampling starts from, batch by batch, which are the same as [`images`] returns where they are random fields,
+/// noise or pictures.
 #[derive(Debug)]
 pub enum Starts {
-    /// The next batch of a stream.
+    /// A stream of batches of images, with the number of the next batch.
     Batches(BatchSource, u64),
-    /// A stream of uniform values, with their number in a batch.
+    /// A stream of random numbers for images of noise, with the number of values in a batch.
     Noise(Random, usize),
 }
 
 impl Starts {
-    /// Batches of `batch` images of so many channels; side, recipe and limit of damage are the table's. Pictures that lie in a
-    /// folder are taken whole, in an order that the seed determines, each once before any is taken again.
+    /// Makes batches of `batch` start images of this many channels; side, augmentation and limit of damaged pictures are the
+    /// table's. Pictures that lie in a folder are taken whole, in an order that the seed determines, each once before any is
+    /// taken again.
     pub fn new(start: &Start, seed: u64, batch: usize, data: &Data, channels: u32) -> Result<Self> {
         let side = data.side;
         let Start::Images(text) = start else {
@@ -43,7 +45,7 @@ impl Starts {
         Ok(Self::Batches(batches, 0))
     }
 
-    /// Leaves so many batches out.
+    /// Leaves out this many batches of start images.
     pub fn skip(&mut self, batches: usize) {
         for _ in 0..batches {
             match self {
@@ -57,7 +59,7 @@ impl Starts {
         }
     }
 
-    /// Returns the next batch.
+    /// Returns the next batch of start images.
     pub fn batch(&mut self) -> Result<Vec<f32>> {
         match self {
             Self::Batches(batches, step) => {
@@ -71,7 +73,7 @@ impl Starts {
     }
 }
 
-/// `count` images as [`Starts::new`] takes them, the same for the same seed.
+/// Returns `count` start images as [`Starts::new`] takes them, the same for the same seed.
 pub fn images(
     start: &Start,
     seed: u64,

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::exit;
 
-/// Whether a signal has come.
+/// The handle that says whether a signal to stop has come.
 #[derive(Clone, Debug)]
 pub struct Stop {
     count: Arc<AtomicU32>,
@@ -37,7 +37,7 @@ impl Stop {
         Ok(Self { count, announced })
     }
 
-    /// Whether to save and stop.
+    /// Returns whether a signal has asked to save and stop.
     pub fn asked(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0 || self.announced.load(Ordering::Relaxed)
     }

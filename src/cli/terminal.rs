@@ -12,12 +12,12 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Says something on stderr. That nobody reads it is no reason to stop.
+/// Prints a text on stderr. That nobody reads it is no reason to stop.
 pub fn tell(text: &str) {
     drop(writeln!(std::io::stderr(), "{}", lines(text)));
 }
 
-/// The text with everything that a terminal would act on written out, but for ends of lines and tabs.
+/// Returns the text with every character that a terminal would act on written out, except ends of lines and tabs.
 pub fn lines(text: &str) -> String {
     escaped(text, |c| acts(c) && c != '\n' && c != '\t')
 }

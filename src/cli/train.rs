@@ -13,7 +13,7 @@ use crate::report::{Completed, clock, complete};
 use crate::train::{Config, Event, Material, Metrics, RunFolder, check_run, plans};
 use crate::{Error, Result};
 
-/// Begins a run or goes on with one.
+/// Runs the command `train`, which begins a run or goes on with one.
 pub fn run(session: &Session, args: &args::Train) -> anyhow::Result<()> {
     if !args.show_plan {
         // Before any file is read: what is wrong on one rank is said for all.

@@ -17,7 +17,8 @@ use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, Network};
 use crate::train::{read_named, zoo};
 
-/// Reads a table, measures a network's steps, lists what is known, and writes the table.
+/// Runs the command `tune`: reads a table of fastest kernels, measures a network's steps, lists what is known, and writes the
+/// table.
 pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
     args.export.iter().try_for_each(|path| out::check(path))?;
     let gpu = session.gpu()?;

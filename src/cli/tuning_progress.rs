@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::terminal::tell;
 use crate::gpu::TuningEvent;
 
-/// Draws what the measuring says.
+/// Draws on stderr how far the measurement of kernels is.
 #[derive(Debug)]
 pub struct TuningProgress {
     quiet: bool,
@@ -16,12 +16,13 @@ pub struct TuningProgress {
 }
 
 impl TuningProgress {
-    /// Makes the display. `quiet` draws no bar, but still reports dropped candidates, as each is reported only once.
+    /// Makes the display of the measurement of kernels. `quiet` draws no bar, but still reports dropped candidates, as each is
+    /// reported only once.
     pub fn new(quiet: bool) -> Self {
         Self { quiet, bar: Mutex::default() }
     }
 
-    /// Shows one event.
+    /// Draws one event of the measurement of kernels.
     pub fn event(&self, event: &TuningEvent) {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {

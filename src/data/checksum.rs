@@ -10,13 +10,13 @@ impl Checksum {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    /// Goes on from a hash.
+    /// Goes on from the hash of earlier bytes.
     #[cfg(feature = "cli")]
     pub fn from(value: u64) -> Self {
         Self(value)
     }
 
-    /// Takes in one byte after another, multiplying by FNV's 64-bit prime.
+    /// Adds bytes to the hash one after another, multiplying by FNV's 64-bit prime.
     pub fn feed(mut self, bytes: impl IntoIterator<Item = u8>) -> Self {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

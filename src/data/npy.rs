@@ -33,9 +33,9 @@ pub enum Numbers {
 /// An array of numbers with its shape, row-major, as NumPy has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// The shape, as NumPy has it.
+    /// The array's shape, as NumPy has it.
     pub shape: Vec<usize>,
-    /// The values, as many as the dimensions of the shape multiplied.
+    /// The array's values, as many as the dimensions of its shape multiplied.
     pub numbers: Numbers,
 }
 

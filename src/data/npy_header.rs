@@ -62,7 +62,7 @@ impl Header {
         Self::of(descr, columns, shape)
     }
 
-    /// The header of a type such as `<f4`, for elements in rows or columns.
+    /// Makes the header of an array of a type such as `<f4`, with its elements row by row or column by column.
     pub fn of(descr: &str, columns: bool, shape: Vec<usize>) -> Result<Self, String> {
         let (order, name) = descr.split_at_checked(1).unwrap_or_default();
         let (width, held, kind) = kind(name).ok_or_else(|| match name {
@@ -80,7 +80,7 @@ impl Header {
         })
     }
 
-    /// Bytes in the file, and in memory; none where they cannot be counted.
+    /// Returns the bytes of the array in the file, and in memory; None where they cannot be counted.
     pub fn sizes(&self) -> Option<(u64, u64)> {
         let count =
             self.shape.iter().try_fold(1, |all: u64, &side| all.checked_mul(side as u64))?;

@@ -7,8 +7,8 @@ use super::seed::Random;
 /// The most images whose order lies in memory: 16 MB.
 const IN_MEMORY: u32 = 1 << 22;
 
-/// Permutations of `0..len`, one an epoch. The last two stay in memory, because batches straddle the border of two. Those of
-/// very large sets are computed, an image at a time.
+/// The order in which training goes through images, as permutations of `0..len`, one for each epoch. The last two stay in memory,
+/// because batches straddle the border of two. Those of very large sets are computed, an image at a time.
 pub struct EpochOrder {
     seed: u64,
     purpose: String,
@@ -23,7 +23,7 @@ impl EpochOrder {
         Self { seed, purpose, len, recent: Mutex::default() }
     }
 
-    /// The image at a position of the endless concatenation of all epochs.
+    /// Returns the image at a position in the endless sequence of all epochs.
     pub fn image_at(&self, position: u64) -> Option<u32> {
         let len = u64::from(self.len);
         let epoch = position.checked_div(len)?;

@@ -56,7 +56,7 @@ pub struct Split {
 /// A number of images that are kept from training: absolute, or as a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept {
-    /// This absolute number of images.
+    /// This number of images, as it stands.
     Images(usize),
     /// This share of the training images, rounded up; none only if it is 0.
     Share(f64),
@@ -89,7 +89,7 @@ pub struct Parts {
     pub test: Prepared,
     /// The validation images, by which the best weights are chosen, if some are kept from training for that.
     pub validation: Option<Prepared>,
-    /// How other images are to be fitted for a network that was trained on these.
+    /// How other images are to be fitted for a network that was trained on these training images.
     pub fit: Fit,
     /// The fingerprint of the training images: [`Dataset::checksum`], or [`Pictures::checksum`] for those that stay on disk.
     pub checksum: u64,

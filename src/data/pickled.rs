@@ -22,7 +22,8 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads a pickle. Its values may take no more memory than a budget that follows from its length.
+    /// Reads a CIFAR batch file, which is a pickle. Its values may take no more memory than a budget that follows from its
+    /// length.
     pub fn new(bytes: &'a [u8]) -> Checked<Self> {
         if bytes.first() != Some(&0x80) {
             return Err("not a pickle of protocol 2 or later".into());
@@ -44,7 +45,7 @@ impl<'a> Batch<'a> {
         Ok((images, labels))
     }
 
-    /// A list of names.
+    /// Returns the list of names under a key of the file's dict.
     pub fn names(&self, key: &str) -> Checked<Vec<String>> {
         let list = self
             .pickle

@@ -32,13 +32,13 @@ pub(super) struct Bounds {
 }
 
 impl Picture {
-    /// Takes `width`×`height` pixels of three bytes.
+    /// Makes a picture of `width`×`height` pixels of three bytes (red, green, blue).
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Self {
         Self { width, height, pixels }
     }
 
-    /// Takes `width`×`height` pixels of four bytes and lays them on white. A picture is made to be seen on paper, so the
-    /// colours of transparent pixels do not matter.
+    /// Makes a picture of `width`×`height` pixels of four bytes (red, green, blue, alpha) and lays them on white. A picture is
+    /// made to be seen on paper, so the colours of transparent pixels do not matter.
     pub fn from_rgba(width: u32, height: u32, rgba: &[u8]) -> Self {
         let on_white = |value: u8, alpha: u8| {
             let (value, alpha) = (u32::from(value), u32::from(alpha));
@@ -52,7 +52,7 @@ impl Picture {
         Self::new(width, height, rgb)
     }
 
-    /// Takes one plane of grey or three of colours.
+    /// Makes a picture of one plane of grey values or three of colours.
     ///
     /// # Errors
     /// `Mismatch` for other channels or another number of bytes.
@@ -122,7 +122,7 @@ impl Picture {
         Ok(bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect())
     }
 
-    /// A part at `columns`×`rows`.
+    /// Returns a part of the picture, resized to `columns`×`rows` pixels.
     pub fn resized(&self, part: Bounds, size: [u32; 2], filter: FilterType) -> Result<Self> {
         let from = [self.width, self.height];
         let pixels = resize::<U8x3>(&self.pixels, from, part, size, filter)?;
@@ -136,7 +136,7 @@ impl Picture {
         pixels.chunks_exact_mut(self.width.max(1) as usize).for_each(<[_]>::reverse);
     }
 
-    /// A square of pixels as they are, in planes.
+    /// Returns a square of the picture's pixels as they are, in planes.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn tile(&self, left: u32, top: u32, side: u32) -> Vec<u8> {
         self.planes(3, Bounds { left, top, width: side, height: side })

@@ -18,12 +18,12 @@ use crate::files;
 pub(super) struct All {
     pub origin: PathBuf,
     pub places: Places,
-    /// The labels; None for pictures without labels, which count as of class 0.
+    /// The labels of the pictures; None for pictures without labels, which count as of class 0.
     pub labels: Vec<u32>,
     pub classes: u32,
     pub about: About,
     pub max_bad: f64,
-    /// Why pictures cannot be read, by their numbers.
+    /// The reasons why pictures cannot be read, by the pictures' numbers.
     pub damaged: Mutex<BTreeMap<u32, String>>,
 }
 
@@ -60,7 +60,7 @@ impl All {
         self.labels.get(number as usize).copied().unwrap_or(0)
     }
 
-    /// The file of a picture, if it is there no more.
+    /// Returns the file of a picture, if the file is there no more.
     pub fn gone(&self, number: u32) -> Option<&Path> {
         let file = match &self.places {
             Places::Files(files) => files.get(number as usize),

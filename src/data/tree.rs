@@ -72,12 +72,12 @@ impl Tree {
         }
     }
 
-    /// The names of the folders in the root.
+    /// Returns the names of the folders in the root of the tree.
     pub fn top(&self) -> Vec<String> {
         self.folders.iter().filter(|name| !name.contains('/')).cloned().collect()
     }
 
-    /// Returns the tree below a folder.
+    /// Returns the tree of files below a folder.
     pub fn below(&self, folder: &str) -> Self {
         let inner = |name: &str| Some(name.strip_prefix(folder)?.strip_prefix('/')?.to_owned());
         let files = self.files.iter().filter_map(|(name, place)| Some((inner(name)?, *place)));

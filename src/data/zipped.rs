@@ -101,7 +101,7 @@ pub(super) fn entries(path: &Path) -> Result<(Tree, Vec<Entry>)> {
 }
 
 impl Entry {
-    /// The file's bytes, or why they cannot be had.
+    /// Returns the bytes of a file in a zip archive, or the reason why they cannot be read.
     pub fn read(&self, archive: &Path) -> std::result::Result<Vec<u8>, String> {
         let most = MOST + 16 * self.packed;
         if self.size > most {

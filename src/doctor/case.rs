@@ -9,10 +9,10 @@ use serde_json::Value as Json;
 use crate::graph::Shape;
 use crate::{Error, Result};
 
-/// Results by the names that the file's reference values have.
+/// The results of a reference case, by the names that its reference values have.
 pub type Results = BTreeMap<String, Vec<f32>>;
 
-/// Inputs, reference values and tolerances.
+/// A reference case of the command `doctor`: inputs, reference values and tolerances.
 #[derive(Debug)]
 pub struct Case {
     name: &'static str,
@@ -25,7 +25,7 @@ pub struct Case {
 #[derive(Debug)]
 pub struct Tensor {
     sides: Vec<usize>,
-    /// The words as they lie in the file.
+    /// The array's 4-byte words as they lie in the case's file.
     pub words: Vec<u32>,
 }
 
@@ -60,34 +60,34 @@ impl Case {
         Ok(Self { name, params: json("params")?, tolerances: json("tol")?, tensors })
     }
 
-    /// A parameter; null if there is none.
+    /// Returns a parameter of the reference case; null if there is none of this name.
     pub fn param(&self, key: &str) -> &Json {
         self.params.get(key).unwrap_or(&Json::Null)
     }
 
-    /// A parameter that is a number.
+    /// Returns a parameter of the reference case that is a number.
     pub fn number(&self, key: &str) -> f32 {
         self.param(key).as_f64().map_or(f32::NAN, |number| number as f32)
     }
 
-    /// Reads a pair of numbers, vertical then horizontal.
+    /// Returns a parameter of the reference case that is a pair of numbers, vertical then horizontal.
     pub fn pair(&self, key: &str) -> [u32; 2] {
         let at = |i: usize| self.param(key).get(i).and_then(Json::as_u64).unwrap_or(0) as u32;
         [at(0), at(1)]
     }
 
-    /// A tensor of the file.
+    /// Returns an input or a reference value of the case by its name.
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
         let missing = || Error::bad_file(self.name, format!("the file has no array {name}"));
         self.tensors.get(name).ok_or_else(missing)
     }
 
-    /// Whether the file has such a tensor.
+    /// Returns whether the case has an input or a reference value of this name.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// Compares all results with the file's; each must have a tolerance there.
+    /// Compares all results with the reference values of the case's file; each result must have a tolerance there.
     pub fn compare(&self, results: &Results) -> Result<Verdict> {
         let mut good = !results.is_empty();
         let mut worst: Option<(f64, String)> = None;
@@ -144,7 +144,7 @@ impl Tensor {
         }
     }
 
-    /// The words as numbers.
+    /// Returns the array's words as floating-point numbers.
     pub fn numbers(&self) -> &[f32] {
         bytemuck::cast_slice(&self.words)
     }

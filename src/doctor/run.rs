@@ -81,7 +81,7 @@ impl<'a> Sketch<'a> {
     }
 }
 
-/// Forward, and the gradients for all inputs.
+/// Computes a convolution and its gradients for all inputs.
 pub async fn conv2d(case: &Case, gpu: &Gpu) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let (x, w) = (sketch.input("in.x")?, sketch.input("in.w")?);

@@ -30,18 +30,18 @@ pub(super) struct Slices {
 }
 
 impl Slices {
-    /// Measures the pace; the program's state is written to by that.
+    /// Measures how long the program takes, to divide it among frames; the program's state is written to by that.
     pub async fn new(program: &mut Program) -> Result<Self> {
         Ok(Self { pace: program.measure().await?, done: 0, launch: 0 })
     }
 
-    /// Begins the replays anew.
+    /// Begins the program's runs from the first.
     pub fn restart(&mut self) {
         (self.done, self.launch) = (0, 0);
     }
 
-    /// Appends as much as the budget allows, up to `total` replays in all. Returns the number of replays that are recorded
-    /// whole.
+    /// Appends as much of the program as the budget allows, up to `total` runs in all. Returns the number of replays that are
+    /// recorded whole.
     pub fn record(
         &mut self,
         program: &mut Program,

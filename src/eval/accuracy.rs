@@ -33,7 +33,8 @@ pub struct Accuracies {
 }
 
 impl UnderPgd {
-    /// Prepares an attack in batches of `size`. Err for an attack without steps, or with a step size or radius of 0.
+    /// Prepares a PGD attack in batches of `size`, under which accuracy is measured. Err for an attack without steps, or with a
+    /// step size or radius of 0.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -51,7 +52,8 @@ impl UnderPgd {
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }
 
-    /// Measures accuracy on these images, NCHW in \[0, 1\]. `progress` is told the number of images whose result is known.
+    /// Measures accuracy, clean and under attack, on images NCHW in \[0, 1\]. `progress` is told the number of images whose
+    /// result is known.
     pub async fn measure(
         &mut self,
         images: &[f32],

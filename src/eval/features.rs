@@ -131,7 +131,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 pub struct Spread {
     /// The mean of KID over random subsets of the images.
     pub mean: f64,
-    /// The standard deviation of KID over these subsets, with division by their number.
+    /// The standard deviation of KID over random subsets of the images, with division by their number.
     pub std: f64,
 }
 

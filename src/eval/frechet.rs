@@ -88,12 +88,12 @@ impl Gaussian {
             .map_err(|error| Error::bad_file(path, error))
     }
 
-    /// Returns the mean, D numbers.
+    /// Returns the mean of the features, D numbers.
     pub fn mean(&self) -> &[f64] {
         self.mean.as_slice()
     }
 
-    /// Returns the covariance, D × D numbers.
+    /// Returns the covariance of the features, D × D numbers.
     pub fn covariance(&self) -> &[f64] {
         self.covariance.as_slice()
     }

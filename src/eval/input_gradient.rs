@@ -18,7 +18,7 @@ pub enum Of {
     Logits,
 }
 
-/// What the function needs for each image beside the logits: labels or factors.
+/// What the function of the logits, whose gradient is computed, needs for each image beside the logits: labels or factors.
 #[derive(Clone, Copy, Debug)]
 pub enum With<'a> {
     /// A label for each image, for [`Of::Objective`].

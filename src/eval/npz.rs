@@ -18,7 +18,7 @@ pub fn stored() -> SimpleFileOptions {
     SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true)
 }
 
-/// The header of an array's file, padded to whole 64 bytes.
+/// Returns the header of an array's file, padded to a multiple of 64 bytes.
 pub fn header(kind: &str, shape: &[usize]) -> Vec<u8> {
     let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
     let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sides}), }}");

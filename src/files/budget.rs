@@ -14,7 +14,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of a file of so many bytes.
+    /// Makes the budget of bytes for reading a file of this many bytes.
     pub fn new(file: u64) -> Self {
         Self { left: file.saturating_add(LEAST), file }
     }
@@ -37,7 +37,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Makes room for `more` items, half as many as there are at least.
+    /// Makes room in a list for `more` items, or for half as many as there are if that is more, and charges the budget for it.
     pub fn reserve<T>(&mut self, items: &mut Vec<T>, more: usize) -> Checked<()> {
         if items.capacity() - items.len() < more {
             let more = more.max(items.len() / 2).max(4);

@@ -8,17 +8,17 @@ use super::pickle::{Node, Pickle, Value};
 /// PyTorch's tensors have at most so many sides.
 const MOST_SIDES: usize = 64;
 
-/// The known names.
+/// A function or class that pickles of checkpoints name and that is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Global {
     OrderedDict,
     Size,
     RebuildTensor,
-    /// The first argument is a tensor, which is also the result: parameters, and tensors of devices.
+    /// A function that returns its first argument, a tensor: parameters, and tensors of devices.
     Same,
-    /// A function, a type, its arguments, attributes: the function's result, with the attributes.
+    /// A function that is called with a function, a type, arguments and attributes: the function's result, with the attributes.
     RebuildFromType,
-    /// The type of a storage.
+    /// The type of a tensor's storage.
     Storage(Kind),
 }
 
@@ -108,7 +108,7 @@ pub struct Storage {
     pub kind: Kind,
     /// The key of the storage, a string.
     pub key: Value,
-    /// The count of numbers in the storage.
+    /// The number of numbers in the storage.
     pub count: u64,
 }
 
@@ -116,16 +116,16 @@ pub struct Storage {
 #[derive(Clone, Debug)]
 pub struct TensorPlace {
     pub storage: Storage,
-    /// Numbers before the first.
+    /// The number of numbers in the storage before the tensor's first.
     pub offset: u64,
     pub shape: Vec<usize>,
-    /// The strides; None where the order is row-major.
+    /// The tensor's strides; None where the order is row-major.
     pub strides: Option<Vec<usize>>,
 }
 
 impl Global {
-    /// Finds a known name. None for a name without meaning here. Err, with the name, for one that would do harm
-    /// elsewhere.
+    /// Finds a function or class that is known here by its module and name. None for a name without meaning here. Err, with the
+    /// name, for one that would do harm elsewhere.
     pub fn find(module: &str, name: &str) -> Checked<Option<Self>> {
         let found = KNOWN.iter().find(|known| (known.0, known.1) == (module, name));
         let top = module.split('.').next().unwrap_or_default();
@@ -140,7 +140,7 @@ impl Global {
         Ok(found.map(|&(_, _, global)| global))
     }
 
-    /// Returns the result of calling a known name.
+    /// Returns the result of calling a known function or class.
     pub fn call(self, pickle: &mut Pickle, arguments: Value) -> Checked<Value> {
         let arguments = pickle
             .tuple(arguments)

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
-/// Why a file is refused; its name is added where the error is made.
+/// The result of reading a file, whose error is the reason to refuse it; the file's name is added where the error is made.
 pub type Checked<T> = Result<T, String>;
 
 /// Bytes held at once while numbers are converted or sums are checked.
@@ -26,7 +26,7 @@ impl<R: Read + Seek> Input<R> {
         Ok(Self { reader: BufReader::with_capacity(buffer, reader), length, at: 0, end: length })
     }
 
-    /// Bytes of the whole file.
+    /// Returns the number of bytes of the whole file.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -50,7 +50,7 @@ impl<R: Read + Seek> Input<R> {
         Ok(())
     }
 
-    /// Bytes up to the section's end.
+    /// Returns the number of bytes up to the end of the section that is read.
     pub fn left(&self) -> u64 {
         self.end - self.at
     }
@@ -68,7 +68,7 @@ impl<R: Read + Seek> Input<R> {
         Ok(())
     }
 
-    /// The next N bytes.
+    /// Reads the next N bytes of the file.
     pub fn array<const N: usize>(&mut self) -> Checked<[u8; N]> {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
@@ -83,7 +83,7 @@ impl<R: Read + Seek> Input<R> {
         Ok(bytes)
     }
 
-    /// Appends so many bytes, for which the caller has made room.
+    /// Appends this many bytes of the file to a list, for which the caller has made room.
     pub fn append(&mut self, length: u64, to: &mut Vec<u8>) -> Checked<()> {
         self.expect(length)?;
         let from = to.len();
@@ -91,7 +91,7 @@ impl<R: Read + Seek> Input<R> {
         self.fill(to.get_mut(from..).unwrap_or_default())
     }
 
-    /// Reads up to a line feed, which is left out, and at most `longest` bytes.
+    /// Reads a line of text up to its line feed, which is left out, and at most `longest` bytes.
     pub fn line(&mut self, longest: u64) -> Checked<String> {
         let mut line = Vec::new();
         let most = longest.min(self.left());
@@ -104,7 +104,7 @@ impl<R: Read + Seek> Input<R> {
             .map_err(|_| format!("a name in the pickle is not UTF-8, before byte {}", self.at))
     }
 
-    /// Goes over so many bytes, a part of whole `width`s at a time.
+    /// Goes over this many bytes of the file, a part of whole `width`s at a time.
     pub fn chunks(&mut self, length: u64, width: u64, mut each: impl FnMut(&[u8])) -> Checked<()> {
         self.expect(length)?;
         let mut chunk = vec![0; length.min(CHUNK / width * width) as usize];

@@ -11,12 +11,12 @@ pub enum Kind {
     F32,
     F16,
     Bf16,
-    /// Whole numbers and truth values, of so many bytes: counters, never weights.
+    /// A type of whole numbers or truth values, of this many bytes: counters, never weights.
     Other(&'static str, u64),
 }
 
 impl Kind {
-    /// Bytes of a number.
+    /// Returns the number of bytes of a number of this type.
     pub fn width(self) -> u64 {
         match self {
             Self::F64 => 8,
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// Appends the numbers that little-endian bytes hold.
+    /// Appends the numbers that little-endian bytes hold, as f32.
     pub fn convert(self, bytes: &[u8], to: &mut Vec<f32>) {
         fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32, to: &mut Vec<f32>) {
             to.extend(bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)));

@@ -52,11 +52,11 @@ pub enum Node {
 pub struct Object {
     /// The number of the called name in [`Pickle::names`].
     pub class: u32,
-    /// The items that were set on it, as on a dict.
+    /// The items that were set on the object, as on a dict.
     pub items: Vec<(Value, Value)>,
-    /// The arguments of the call, a tuple.
+    /// The arguments of the call that made the object, a tuple.
     pub arguments: Value,
-    /// The attributes, usually a dict.
+    /// The attributes of the object, usually a dict.
     pub state: Value,
 }
 
@@ -64,7 +64,7 @@ pub struct Object {
 #[derive(Debug)]
 pub struct Pickle {
     pub result: Value,
-    /// Functions and classes that are unknown here, `module.name`.
+    /// The names of functions and classes that are unknown here, as `module.name`.
     pub names: Vec<String>,
     pub(super) nodes: Vec<Node>,
     pub(super) bytes: Vec<u8>,
@@ -74,7 +74,7 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// Reads from the input's place to the pickle's end. All pickles of a file share one budget.
+    /// Reads a pickle, from where the input is to the pickle's end. All pickles of a file share one budget.
     pub fn read<R: Read + Seek>(input: &mut Input<R>, budget: Budget) -> Checked<Self> {
         let pickle = Self {
             result: Value::None,
@@ -120,14 +120,14 @@ impl Pickle {
         }
     }
 
-    /// The object of a class that is not known, and the name of the class.
+    /// Returns the object of an unknown class that a value is, and the name of the class.
     pub fn object(&self, value: Value) -> Option<(&str, &Object)> {
         let Node::Object(object) = self.node(value)? else { return None };
         let name = self.names.get(object.class as usize)?;
         Some((name.as_str(), object))
     }
 
-    /// The value of a text key.
+    /// Returns the value that a dict has under a text key.
     pub fn item(&self, dict: Value, key: &str) -> Option<Value> {
         let items = self.dict(dict)?.iter().rev();
         items.copied().find(|&(at, _)| self.text(at) == Some(key)).map(|(_, value)| value)
@@ -164,7 +164,7 @@ impl Pickle {
         }
     }
 
-    /// An object of an unknown class.
+    /// Adds an object of an unknown class to the pickle.
     pub fn add_object(&mut self, class: u32, arguments: Value) -> Checked<Value> {
         self.budget.charge(size_of::<Object>())?;
         let (items, state) = (Vec::new(), Value::None);

@@ -22,7 +22,7 @@ pub enum AdapterKind {
 pub struct Adapter {
     /// The driver's name for the adapter, such as the GPU's model; empty in browsers.
     pub name: String,
-    /// The driver's name and version.
+    /// The name and version of the adapter's driver.
     pub driver: String,
     /// The graphics interface: Vulkan, Metal, Dx12, Gl or BrowserWebGpu.
     pub backend: String,

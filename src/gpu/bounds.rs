@@ -38,7 +38,7 @@ impl Reports {
         Ok(())
     }
 
-    /// The buffer of reports, once it is made.
+    /// Returns the buffer into which shaders report invalid indices, once it is made.
     pub fn buffer(&self) -> Option<&Buffer> {
         self.buffer.get()
     }

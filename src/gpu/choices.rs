@@ -11,17 +11,17 @@ const MOST: usize = 16;
 /// [`Recording::choose`](super::Recording::choose).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Kernel family and shape.
+    /// The family of kernels and the shape that the question is about.
     pub key: String,
-    /// The names of the variants.
+    /// The names of the kernel variants to choose between.
     pub candidates: Vec<String>,
-    /// The index of the default candidate.
+    /// The index in `candidates` of the kernel variant that is taken by default.
     pub default: usize,
 }
 
 impl Question {
-    /// Makes a question about a family of kernels and the numbers that distinguish its problems. Err for no candidates,
-    /// more than sixteen, or a default that is not among them.
+    /// Makes a question which kernel of a family to take, for the numbers that distinguish the family's problems. Err for no
+    /// candidates, more than sixteen, or a default that is not among them.
     pub fn new(
         family: &'static str,
         shape: &[u32],
@@ -43,8 +43,8 @@ impl Question {
         })
     }
 
-    /// Returns the variant that is taken: the measured choice, or the default where nothing was measured or where the choice, as
-    /// of another version, is not among the candidates.
+    /// Returns the index of the kernel variant that is taken: the measured choice, or the default where nothing was measured or
+    /// where the choice, as of another version, is not among the candidates.
     pub fn answer(&self, choices: &Choices) -> usize {
         let named = choices.0.get(&self.key);
         let place = |name: &String| self.candidates.iter().position(|known| known == name);
@@ -52,17 +52,17 @@ impl Question {
     }
 }
 
-/// Measured choices: the name of a variant for a family and shape.
+/// The kernels that tuning chose: the name of a variant for a family and shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices(BTreeMap<String, String>);
 
 impl Choices {
-    /// Whether this was measured.
+    /// Returns whether tuning has measured the kernels of this question.
     pub fn has(&self, question: &Question) -> bool {
         self.0.contains_key(&question.key)
     }
 
-    /// Returns the choices with one more answer.
+    /// Returns the choices with `candidate` added as the answer to `question`.
     pub fn with(&self, question: &Question, candidate: usize) -> Self {
         let mut all = self.0.clone();
         if let Some(name) = question.candidates.get(candidate) {
@@ -82,7 +82,7 @@ impl Choices {
         Self(all.map(|(key, name)| (key.clone(), name.clone())).collect())
     }
 
-    /// Family and shape, and the variant.
+    /// Goes over the choices: kernel family and shape, and the name of the chosen variant.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, name)| (key.as_str(), name.as_str()))
     }

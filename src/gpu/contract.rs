@@ -7,8 +7,8 @@ use crate::{Error, Result};
 use wgpu::naga::{self, AddressSpace, Module, Scalar, StorageAccess, TypeInner};
 
 impl Kernel {
-    /// Compares the kernel's declared bindings and parameters with its WGSL. Err if they differ; a shader that cannot be
-    /// parsed passes, because the device reports it.
+    /// Checks that the kernel's declared bindings and parameters are those of its WGSL. Err if they differ; a shader that cannot
+    /// be parsed passes, because the device reports it.
     pub fn check(&self) -> Result<()> {
         let Ok(module) = naga::front::wgsl::parse_str(&self.text()) else { return Ok(()) };
         for (_, variable) in module.global_variables.iter() {

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Counts of what a device has created and done since it was opened: buffers, pipelines, submissions and so on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The number of buffers created.
+    /// The number of buffers that the device has created.
     pub buffers: u64,
-    /// The number of pipelines compiled.
+    /// The number of compute pipelines that the device has compiled.
     pub pipelines: u64,
     /// The time in nanoseconds that making pipelines took; a driver may compile later, at a kernel's first launch, uncounted.
     pub pipeline_nanoseconds: u64,
-    /// The number of bind groups created.
+    /// The number of bind groups that the device has created.
     pub bind_groups: u64,
-    /// The number of buffers read back.
+    /// The number of buffers that were read back to the host.
     pub readbacks: u64,
-    /// The number of command buffers submitted.
+    /// The number of command buffers that were submitted to the device.
     pub submissions: u64,
     /// The bytes of all buffers that exist now.
     pub bytes: u64,

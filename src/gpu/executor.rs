@@ -49,7 +49,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Returns an estimate of the launch's cost, by which replays are divided into submissions.
+    /// Returns an estimate of the launch's cost, by which a program's runs are divided into submissions.
     pub fn cost(&self) -> f64 {
         (self.flops + self.bytes).max(1) as f64
     }
@@ -58,7 +58,7 @@ impl Step {
 /// How long a program takes, as [`Executor::measure`] found it: one replay (one run), and each of its launches.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// The duration of one replay, that is one run of the whole program.
+    /// The duration of one run of the whole program.
     pub replay: Duration,
     /// The seconds of each launch; they add up to the replay's.
     pub(super) launches: Vec<f64>,
@@ -286,7 +286,7 @@ impl Executor {
         Ok((resources, copies))
     }
 
-    /// The memory behind a buffer of the recording.
+    /// Returns the device memory behind a buffer of the recording.
     pub fn buffer(&self, id: BufferId) -> Result<&Buffer> {
         let (id, count) = (id.0, self.buffers.len());
         let unknown = || {
@@ -299,8 +299,8 @@ impl Executor {
         self.buffers.get(id).ok_or_else(unknown)
     }
 
-    /// Appends one replay to the caller's encoder, which must belong to the same device: wgpu does not tell (the module
-    /// `embed` describes what happens with another one). Nothing is allocated, submitted or waited for.
+    /// Appends one run of the program to the caller's encoder, which must belong to the same device: wgpu does not tell (the
+    /// module `embed` describes what happens with another one). Nothing is allocated, submitted or waited for.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         if let Some(once) = &self.once {
             once.record(encoder);
@@ -313,10 +313,10 @@ impl Executor {
         self.mark_written();
     }
 
-    /// Appends a part of one replay: launches from number `from` on that take at most `time` by `pace`; at least one if
-    /// `some` is set. Returns the number of the launch to go on with, 0 at the end, and the time that was taken; `None`
-    /// where not one launch fits. Where what is ahead of the replays is due ([`Executor::after`]), the replay begins anew
-    /// with it, unless it has written already what outlives it.
+    /// Appends a part of one run of the program: launches from number `from` on that take at most `time` by `pace`; at least one
+    /// if `some` is set. Returns the number of the launch to go on with, 0 at the end, and the time that was taken; `None` where
+    /// not one launch fits. Where what is ahead of the replays is due ([`Executor::after`]), the replay begins anew with it,
+    /// unless it has written already what outlives it.
     pub fn record_part(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -346,8 +346,8 @@ impl Executor {
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
-    /// Divides a replay's launches after the last launch of each node of this op; the last stretch has the launches after
-    /// all of these nodes.
+    /// Divides a run's kernel launches into stretches that end behind each node of this op; the last stretch has the launches
+    /// after all of these nodes.
     pub fn stretches(&self, op: &str) -> Vec<Range<usize>> {
         let node = |step: Option<&Step>| {
             let part = step.and_then(|step| step.part.as_ref())?;
@@ -365,7 +365,8 @@ impl Executor {
         stretches
     }
 
-    /// Submits a stretch of a replay; the first stretch includes launches that are due before the replay. Does not wait.
+    /// Submits a stretch of a program's kernel launches; the first stretch includes launches that are due before the run. Does
+    /// not wait.
     pub async fn submit_stretch(&self, stretch: Range<usize>) -> Result<()> {
         if stretch.start == 0 {
             self.refresh().await?;

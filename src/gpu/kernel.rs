@@ -6,7 +6,7 @@ use super::fetched::text;
 /// The number of texels in a row of a texture that [`Access::Texels`] binds.
 pub const TEXEL_COLUMNS: u32 = 2048;
 
-/// Words that a part of a buffer begins at multiples of: the 256 bytes WebGPU guarantees.
+/// The number of 4-byte words of which the start of a bound part of a buffer is a multiple: the 256 bytes WebGPU guarantees.
 pub const PART_ALIGNMENT: u32 = 64;
 
 /// The way in which a kernel uses a binding: `var name: texture_2d<f32>`, `var<storage, read>` or `var<storage,

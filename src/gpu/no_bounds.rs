@@ -9,12 +9,12 @@ use crate::Result;
 pub(super) struct Reports;
 
 impl Reports {
-    /// There is nothing to prepare.
+    /// Does nothing, as this build has no shader reports.
     pub async fn prepare(&self, _gpu: &Gpu) -> Result<()> {
         Ok(())
     }
 
-    /// Returns no buffer.
+    /// Returns no buffer, as this build has no shader reports.
     pub fn buffer(&self) -> Option<&Buffer> {
         None
     }

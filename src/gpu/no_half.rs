@@ -4,8 +4,8 @@ use super::Kernel;
 use crate::{Error, Result};
 
 impl Kernel {
-    /// Returns the kernel's text. Err if `halves` marks bindings that should hold numbers in half precision, which no program asks
-    /// for in a web page.
+    /// Returns the kernel's WGSL text. Err if `halves` marks bindings that should hold numbers in half precision, which no
+    /// program asks for in a web page.
     pub fn text_with(&self, halves: u32) -> Result<String> {
         match halves {
             0 => Ok(self.text()),

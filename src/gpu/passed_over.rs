@@ -46,7 +46,7 @@ pub async fn passed_over(options: &Options) -> Vec<String> {
     told
 }
 
-/// A page is given one adapter.
+/// Returns an empty list, as a web page is given one adapter.
 #[cfg(target_arch = "wasm32")]
 pub async fn passed_over(_options: &Options) -> Vec<String> {
     Vec::new()

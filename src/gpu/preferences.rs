@@ -87,7 +87,7 @@ pub enum Lowering {
     /// Rewrites graphs: folds and fuses nodes, and takes the kernels and layouts of weights that are fast on the adapter.
     #[default]
     Full,
-    /// Runs every node as the graph has it, with the simplest kernels: slow; tests compare rewritten graphs with it.
+    /// Every node runs as the graph has it, with the simplest kernels: slow; tests compare rewritten graphs with it.
     Plain,
 }
 

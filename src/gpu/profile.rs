@@ -27,8 +27,8 @@ pub struct Timing {
 }
 
 impl Executor {
-    /// Returns the median GPU time of each launch over `repetitions` replays, each launch in a pass of its own. Err if
-    /// the device has no timestamps.
+    /// Returns the median GPU time of each launch over `repetitions` runs of the program, each launch in a pass of its own. Err
+    /// if the device has no timestamps.
     pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
         let adapter = self.gpu.adapter();
         if !adapter.timestamps {

@@ -59,7 +59,7 @@ pub struct LaunchPart {
 /// One launch of a kernel: its constants, parameters, buffers and number of workgroups.
 #[derive(Debug)]
 pub struct Dispatch {
-    /// The kernel that runs.
+    /// The kernel that the launch runs.
     pub kernel: &'static Kernel,
     /// The names and values of the kernel's compile-time constants, which WGSL declares as `override`.
     pub constants: Vec<(&'static str, f64)>,

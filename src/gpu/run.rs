@@ -44,7 +44,7 @@ pub(super) struct RunPace {
 }
 
 impl RunPace {
-    /// While nothing has run.
+    /// Guesses how fast a program's launches are, while nothing has run.
     pub fn guessed(steps: &[Step]) -> Self {
         let launches = steps.iter().map(|step| step.cost() / COLD).collect();
         Self { launches, ..Self::default() }
@@ -118,9 +118,9 @@ struct Loop {
 }
 
 impl Executor {
-    /// Measures how long a replay and its launches take when nothing else runs. After two warm-up replays, replays of
-    /// some 20 ms are submitted and waited for; long launches are also measured singly, and otherwise a replay's time is
-    /// divided by operations and bytes. As replays they change what they write in place.
+    /// Measures how long a run of the program and each of its launches take when nothing else runs. After two warm-up replays,
+    /// replays of some 20 ms are submitted and waited for; long launches are also measured singly, and otherwise a replay's time
+    /// is divided by operations and bytes. As replays they change what they write in place.
     pub async fn measure(&self) -> Result<Pace> {
         // Some drivers compile at the first.
         self.timed(1).await?;
@@ -166,12 +166,12 @@ impl Executor {
         Ok(since.elapsed())
     }
 
-    /// Submits one replay as [`Executor::run`] does; its last submission is not waited for.
+    /// Submits one run of the program as [`Executor::run`] does; its last submission is not waited for.
     pub async fn submit(&self) -> Result<()> {
         self.run(1, |_| Ok(())).await
     }
 
-    /// Replays `times` times in submissions of about 100 ms: several replays, or one, or a part of one, which changes no
+    /// Runs the program `times` times in submissions of about 100 ms: several replays, or one, or a part of one, which changes no
     /// bit of the results. The next is made while one runs, and no further one before that has ended; the last is not
     /// waited for, but of the first two replays and then of one loop in 64, by which the pace is learned. `between` is
     /// called after each with the number of replays submitted whole and may stop the loop with an error.

@@ -18,7 +18,7 @@ pub fn seal(key: &str, contents: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The contents; `None` unless these are all the bytes that [`seal`] made for this key.
+/// Returns the contents of an envelope; `None` unless these are all the bytes that [`seal`] made for this key.
 pub fn unseal<'a>(key: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
     let (body, sum) = sealed.split_last_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_le_bytes(*sum) {

@@ -11,7 +11,7 @@ const VERSION: u64 = 1;
 /// A table of tuning: the chosen answers, and the candidates that were dropped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// Says that all choices are static, and that none is to be measured.
+    /// Whether all chosen kernels are the default ones, and none is to be measured.
     pub fixed: bool,
     pub choices: Choices,
     pub dropped: Vec<Dropped>,
@@ -30,7 +30,7 @@ impl Table {
         self.choices.iter().next().is_none() && self.dropped.is_empty()
     }
 
-    /// The text, for a device.
+    /// Returns the table as JSON text, for a device.
     pub fn text(&self, device: &str) -> String {
         let choices: Map<_, _> =
             self.choices.iter().map(|(key, name)| (key.to_owned(), name.into())).collect();
@@ -48,7 +48,7 @@ impl Table {
         format!("{:#}\n", Value::Object(all))
     }
 
-    /// Reads a text; static choices are good for every device.
+    /// Reads a table of chosen kernels from its text; a table of default choices is good for every device.
     pub fn read(text: &[u8], device: &str) -> Verdict {
         match Self::parse(text) {
             None => Verdict::Damaged,

@@ -31,7 +31,7 @@ pub(super) struct Copy {
 }
 
 impl Texels {
-    /// Makes a texture of so many rows, of single or of half precision.
+    /// Makes a texture of this many rows, of single or of half precision.
     pub async fn new(gpu: &Gpu, rows: u32, half: bool) -> Result<Self> {
         let bytes = u64::from(rows) * u64::from(TEXEL_COLUMNS) * u64::from(4 * texel_words(half));
         let make = |device: &wgpu::Device| {
@@ -59,7 +59,7 @@ impl Texels {
         wgpu::BindingResource::TextureView(&self.view)
     }
 
-    /// Makes a copy from these words, which begin at a whole texel, to the start of the texture.
+    /// Makes a copy of these words of a buffer, which begin at a whole texel, to the start of the texture.
     pub fn copy(&self, buffer: &wgpu::Buffer, words: Words) -> Copy {
         Copy {
             buffer: buffer.clone(),

@@ -31,7 +31,7 @@ impl fmt::Display for Dropped {
 pub enum TuningEvent {
     /// The measurement of the kernels for one shape begins.
     Measuring {
-        /// The family of kernels and the shape.
+        /// The family of kernels and the shape that are measured.
         key: String,
         /// The number of shapes that were measured or skipped before this one.
         done: usize,
@@ -46,9 +46,9 @@ pub enum TuningEvent {
     Dropped(Dropped),
     /// A shape keeps its default kernel, because there is not enough memory to measure others.
     Skipped {
-        /// The family of kernels and the shape.
+        /// The family of kernels and the shape that keeps its default kernel.
         key: String,
-        /// The limit that was reached.
+        /// The limit, of memory for example, that was reached.
         reason: String,
     },
     /// Tuning is over: every shape was measured for which there was time and memory.

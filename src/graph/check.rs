@@ -20,7 +20,7 @@ pub(super) enum Data {
 const ALL: [Data; 3] = [Data::Usual, Data::Borders, Data::Tiny];
 
 impl Data {
-    /// Numbers for an input; the same for the same seed.
+    /// Returns test numbers for an input, the same for the same seed.
     pub fn numbers(self, shape: Shape, changes: bool, seed: u32) -> Vec<f32> {
         let [_, _, height, width] = shape.sides();
         let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -50,7 +50,7 @@ impl Data {
 pub(super) struct Oracle(Vec<Vec<Vec<f32>>>);
 
 impl Oracle {
-    /// Judges a candidate's results and returns what is wrong with them, if anything.
+    /// Compares a candidate kernel's results with the plain kernel's, and returns what is wrong with them, if anything.
     pub async fn judge(
         &mut self,
         gpu: &Gpu,

@@ -22,7 +22,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// Whether the value is made before launch `at` and read from there on.
+    /// Returns whether the value is made before launch `at` and read from there on.
     pub fn crosses(self, at: usize) -> bool {
         self.first < at && self.last >= at
     }
@@ -38,7 +38,7 @@ pub struct Demand {
     pub value: Value,
     pub words: u32,
     pub life: Life,
-    /// Whether the value may lie behind others in a buffer.
+    /// Whether the value may lie behind other values in a shared buffer.
     pub anywhere: bool,
     /// Values that may not lie in the same buffer as this one while both live.
     pub apart: BTreeSet<Value>,

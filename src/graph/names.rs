@@ -5,7 +5,7 @@ use super::{Graph, Node, Value};
 use std::collections::HashMap;
 
 impl Graph {
-    /// Gives a value a name, as a model's parameters have. The derivative of a named value has its name too.
+    /// Gives a value of the graph a name, as a model's parameters have. The derivative of a named value has its name too.
     pub fn set_name(&mut self, value: Value, name: &str) {
         self.names.insert(value, name.to_owned());
     }

@@ -13,15 +13,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// Recordings over the same buffers and the buffer of each value in them.
+/// How a graph runs on a device: the kernel launches, and the buffer of each value.
 ///
 /// `once` holds what does not depend on values that change from replay to replay (frozen statistics
 /// folded, weights packed); `every` holds the rest.
 #[derive(Debug)]
 pub struct Plan {
-    /// Run whenever values that stay during the replays were written.
+    /// The launches that run only when inputs that stay the same from run to run were written.
     pub once: Recording,
-    /// Run at every replay.
+    /// The launches that run at every run of the program.
     pub every: Recording,
     /// The identity of the graph.
     graph: u64,
@@ -117,7 +117,7 @@ impl Plan {
         Self::with(graph, wanted, changing, adapter, &Arc::default())
     }
 
-    /// Makes a plan with choices that were measured, or that were made of the [questions](Self::asked).
+    /// Makes a plan with kernels that tuning chose, or that were chosen for the [questions](Self::asked) of an earlier plan.
     pub fn with(
         graph: &Graph,
         wanted: &[Value],
@@ -257,13 +257,13 @@ impl Plan {
         self.places.get(&value).copied().ok_or_else(unused)
     }
 
-    /// Number of 4-byte words of a value. Err if nothing that runs needs it.
+    /// Returns the number of 4-byte words of a value. Err if nothing that runs needs it.
     pub fn words(&self, value: Value) -> Result<usize> {
         self.buffer(value)?;
         Ok(self.words.get(&value).map_or(0, |&words| words as usize))
     }
 
-    /// Returns the values that come from outside, each in a buffer of its own.
+    /// Returns the values that come from outside of the graph, each in a buffer of its own.
     pub fn inputs(&self) -> impl Iterator<Item = Value> + '_ {
         self.inputs.iter().copied()
     }
@@ -273,12 +273,12 @@ impl Plan {
         self.places.values().copied().collect()
     }
 
-    /// Returns the questions that nodes asked while they were recorded, with the nodes.
+    /// Returns the choices between kernels that nodes asked for while they were recorded, with the nodes.
     pub fn asked(&self) -> &[(Question, Node)] {
         &self.asked
     }
 
-    /// Returns the costs of a replay.
+    /// Returns the costs of one run of the planned program.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }

@@ -65,12 +65,12 @@ impl Shape {
         self.0[1]
     }
 
-    /// Returns the height, H.
+    /// Returns the height H of the images, or of a convolution's filter.
     pub fn height(self) -> u32 {
         self.0[2]
     }
 
-    /// Returns the width, W.
+    /// Returns the width W of the images, or of a convolution's filter.
     pub fn width(self) -> u32 {
         self.0[3]
     }

@@ -10,24 +10,24 @@ use crate::gpu::{Choices, Question};
 /// scratch, and with weights that are packed once.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// The question to be answered.
+    /// The choice between kernels that the trial decides.
     pub question: Question,
-    /// The nodes of the plain ops and of all candidates.
+    /// The graph with the nodes of the plain kernels and of all candidates.
     pub graph: Graph,
-    /// The inputs of the nodes, f32.
+    /// The inputs of the graph, f32.
     pub inputs: Vec<Given>,
-    /// Results of the plain kernels, with which candidates are compared.
+    /// The results of the plain kernels, with which the candidates' results are compared.
     pub plain: Vec<Value>,
-    /// The candidates, as many as the question names and in its order.
+    /// The kernels to compare, as many as the question names and in its order.
     pub candidates: Vec<Candidate>,
 }
 
-/// An input of a trial.
+/// An input of the kernels that a trial compares.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
     /// The input's value in the graph.
     pub value: Value,
-    /// Whether the input changes from replay to replay. Nodes that depend on no such input, such as the packing of weights,
+    /// Whether the input changes from run to run. Nodes that depend on no such input, such as the packing of weights,
     /// are not timed.
     pub changes: bool,
 }
@@ -35,11 +35,11 @@ pub struct Given {
 /// A candidate of a trial: one way to compute the results.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The results, in the order of the plain kernels' results.
+    /// The candidate's results, in the order of the plain kernels' results.
     pub outputs: Vec<Value>,
-    /// The largest allowed difference from the plain result, as a share of the largest plain value.
+    /// The largest allowed difference of the candidate's results from the plain ones, as a share of the largest plain value.
     pub bound: f32,
-    /// The answers to questions of the candidate's own nodes.
+    /// The kernels chosen for the candidate's own nodes, where these have a choice.
     pub choices: Choices,
 }
 

@@ -52,9 +52,9 @@ pub(crate) async fn plan(
     Plan::with(graph, wanted, changing, gpu.adapter(), &gpu.choices())
 }
 
-/// Measures the open questions, the largest first, until the device's time for tuning is over, and returns the number of
-/// answers. The device keeps the answers ([`Gpu::choices`]) and reports progress ([`Gpu::on_tuning`]). Err if the device is
-/// lost or the plain kernels fail; a candidate that fails is dropped.
+/// Measures the kernels of the trials, the largest first, until the device's time for tuning is over, and returns the number of
+/// shapes measured. The device keeps the answers ([`Gpu::choices`]) and reports progress ([`Gpu::on_tuning`]). Err if the device
+/// is lost or the plain kernels fail; a candidate that fails is dropped.
 pub async fn tune(gpu: &Gpu, trials: &[Trial]) -> Result<usize> {
     let known = gpu.choices();
     let mut open: BTreeMap<&str, &Trial> = BTreeMap::new();
@@ -123,7 +123,8 @@ impl Ready {
         Ok(Self { plan, executor, outputs: outputs.to_vec() })
     }
 
-    /// Returns the results of one replay on this data; they are overwritten before, so that none is left from another.
+    /// Returns a candidate kernel's results of one run on this data; they are overwritten before, so that none is left from
+    /// another.
     pub async fn results(&self, gpu: &Gpu, trial: &Trial, data: Data) -> Result<Vec<Vec<f32>>> {
         let buffer = |value: Value| self.executor.buffer(self.plan.buffer(value)?);
         for (seed, given) in (1..).zip(&trial.inputs) {
@@ -322,7 +323,7 @@ fn own_fault(error: Error) -> Result<String> {
 }
 
 impl Plan {
-    /// Makes an executor for both recordings.
+    /// Makes an executor for the plan's launches, those that run once and those of every run.
     pub async fn executor(
         &self,
         gpu: &Gpu,

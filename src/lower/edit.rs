@@ -3,8 +3,7 @@
 
 use crate::graph::{Graph, Node, Value};
 
-/// The place of the only node that reads `value`, if there is exactly one reading, and nobody outside
-/// wants it.
+/// Returns the index of the only node that reads `value`, if there is exactly one reading, and nobody outside wants it.
 pub fn only_reader(graph: &Graph, value: Value, wanted: &[Value]) -> Option<usize> {
     let reads = |node: &Node| node.inputs.iter().filter(|&&input| input == value).count();
     let mut readers = graph.nodes().iter().enumerate().filter(|(_, node)| reads(node) > 0);
@@ -13,13 +12,13 @@ pub fn only_reader(graph: &Graph, value: Value, wanted: &[Value]) -> Option<usiz
     only.then_some(place)
 }
 
-/// The place of the node that makes `value`.
+/// Returns the index of the node that makes `value`.
 pub fn maker(graph: &Graph, value: Value) -> Option<usize> {
     graph.nodes().iter().position(|node| node.outputs.contains(&value))
 }
 
-/// Whether the node at `first` may run later, at the place `second`: no node in between writes its inputs. That none in between
-/// reads its results is for the caller to know, as from [`only_reader`].
+/// Returns whether the node at index `first` may run later, at index `second`: no node in between writes its inputs. That none in
+/// between reads its results is for the caller to know, as from [`only_reader`].
 pub fn may_wait(graph: &Graph, first: usize, second: usize) -> bool {
     let Some(node) = graph.nodes().get(first) else { return false };
     let between = graph.nodes().get(first + 1..second).unwrap_or_default();
@@ -29,7 +28,7 @@ pub fn may_wait(graph: &Graph, first: usize, second: usize) -> bool {
     })
 }
 
-/// Puts `node` at the position `second` and removes the node at `first`.
+/// Puts `node` in the place of the node at index `second` and removes the node at index `first`.
 pub fn merge(graph: &mut Graph, first: usize, second: usize, node: Node) {
     let mut nodes = graph.nodes().to_vec();
     if let Some(place) = nodes.get_mut(second) {

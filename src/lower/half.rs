@@ -9,8 +9,9 @@ use crate::ops::conv::PackWeights;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 
-/// Halves the values for which every node that makes or reads them allows it ([`Op::halves`](crate::graph::Op::halves)). `wanted`
-/// values and those from outside stay in single precision, because their owners read and write them so.
+/// Stores values in half precision where every node that makes or reads them allows it
+/// ([`Op::halves`](crate::graph::Op::halves)). `wanted` values and those from outside stay in single precision, because their
+/// owners read and write them so.
 pub fn values(graph: &mut Graph, wanted: &[Value], target: &Target) -> Result<()> {
     let Target { adapter, preferences, .. } = target;
     // Pages are built without half precision.

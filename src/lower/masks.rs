@@ -10,7 +10,7 @@ use crate::ops::{
 };
 use std::sync::Arc;
 
-/// A rectifier's derivative and the scale behind it become one, which reads bits.
+/// Joins a rectifier's derivative and the scale behind it into one node, which reads a mask of bits.
 pub fn derivatives(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
     while let Some((first, second)) = next(graph, wanted) {
         let all = graph.nodes();
@@ -47,7 +47,7 @@ fn next(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize)> {
     })
 }
 
-/// Lets the kernel that computes a rectified value write the mask too, where it can.
+/// Lets the kernel that computes a rectified value write the rectifier's mask too, where it can.
 pub fn makers(graph: &mut Graph) {
     let mut nodes = graph.nodes().to_vec();
     for mask in graph.nodes().iter().filter(|node| node.is::<ReluMask>().is_some()) {

@@ -12,10 +12,10 @@ use crate::ops::conv::{
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A question that the table's answer depended on.
+/// A choice between convolution kernels that lowering met.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// The question that was answered.
+    /// The question which kernel to take, which was answered.
     pub question: Question,
     problem: Problem,
     role: ConvRole,
@@ -98,7 +98,7 @@ fn weights(graph: &mut Graph, op: PackedWeightGradient, node: Node) -> Result<No
 }
 
 impl Asked {
-    /// All candidates beside the plain kernel, each with its own packing of the weights, to be measured.
+    /// Makes the trial that measures the candidate kernels beside the plain one, each with its own packing of the weights.
     pub fn trial(&self) -> Result<Trial> {
         let Problem { x, w, y, stride, padding, .. } = self.problem;
         let mut graph = Graph::default();

@@ -11,7 +11,7 @@ use crate::ops::{
 };
 use std::sync::Arc;
 
-/// Normalisation with the batch's statistics and the rectifier behind it: the statistics, folded to a scale and a
+/// Joins batch normalisation by the batch's statistics with the rectifier behind it: the statistics, folded to a scale and a
 /// shift a channel, then one pass.
 pub fn batch_norms(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
     let mut nodes = Vec::new();

@@ -206,7 +206,7 @@ fn stem_parameters(all: &mut Vec<Parameter>, stem: &Stem, inputs: u32, outputs: 
     }
 }
 
-/// Adds a stem's nodes and returns the first maps.
+/// Adds the nodes of a ConvNeXt's stem (its first layers) and returns the first feature maps.
 pub fn push_stem(graph: &mut Graph, x: Value, weights: &Weights, stem: &Stem) -> Result<Value> {
     match stem {
         Stem::Patch => {

@@ -8,10 +8,10 @@ use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{Add, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, Pad, Unary};
 
-/// Rows and columns of the network's input image.
+/// The height and width, in pixels, of the images that EfficientNet-Lite0 takes.
 pub const SIDE: u32 = 224;
 
-/// The number of ImageNet's classes.
+/// The number of classes of EfficientNet-Lite0's logits, ImageNet's.
 pub const CLASSES: u32 = 1000;
 
 /// The small number that batch normalisation adds to the variance.

@@ -22,7 +22,7 @@ pub enum Extractor {
 /// The values that an extractor adds to a graph for a batch of images.
 #[derive(Clone, Copy, Debug)]
 pub struct Extracted {
-    /// The features, \[N, D\].
+    /// The features of the images, \[N, D\].
     pub features: Value,
     /// The logits of ImageNet's classes, \[N, K\], for the inception score.
     pub logits: Value,

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{ConcatChannels, Conv2d, GlobalAvgPool, LocalMean, MaxPool, Unary};
 
-/// Rows and columns of the network's input image.
+/// The height and width, in pixels, of the images that Inception-v3 takes.
 pub const SIDE: u32 = 299;
 
 /// The number of classes of the weights that FID uses: ImageNet's and eight that were never trained.

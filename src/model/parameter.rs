@@ -16,9 +16,9 @@ pub enum Role {
 /// The name, shape and role of one tensor of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// The name in PyTorch's state dict.
+    /// The tensor's name in PyTorch's state dict.
     pub name: String,
-    /// The shape, as PyTorch has it: \[O, I, H, W\] for convolutions, \[O, I\] for linear layers, \[C\] for vectors.
+    /// The tensor's shape, as PyTorch has it: \[O, I, H, W\] for convolutions, \[O, I\] for linear layers, \[C\] for vectors.
     pub shape: Vec<usize>,
     /// Whether the tensor is trained, or is a running statistic.
     pub role: Role,

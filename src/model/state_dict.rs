@@ -10,9 +10,9 @@ const LISTED: usize = 20;
 /// A tensor in main memory: a shape, and numbers in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// The shape, as PyTorch has it; empty for a single number.
+    /// The tensor's shape, as PyTorch has it; empty for a single number.
     pub shape: Vec<usize>,
-    /// The values, as many as the dimensions of the shape multiplied.
+    /// The tensor's values, as many as the dimensions of its shape multiplied.
     pub data: Vec<f32>,
 }
 

@@ -213,7 +213,7 @@ pub struct Block {
     pub inputs: u32,
     /// The number of channels of the block's output.
     pub outputs: u32,
-    /// The stride of conv1 and of the shortcut.
+    /// The stride of the block's first convolution and of the shortcut.
     pub stride: u32,
     /// The activation function after both normalisations.
     pub activation: Activation,

@@ -9,11 +9,12 @@ uniform! {
     struct Params { by: u32 }
 }
 
-/// Advances `control`, in place.
+/// The kernel that moves the control words of random numbers on to the next step, in place.
 pub static KERNEL: Kernel = kernel!("advance", [], Params, [mut control]);
 
-/// Input control \[5\] of [`RandomFill`](super::RandomFill), written in place; no output. The low word of its step grows by 1, and
-/// wraps after 2^32: pushed after `Random`, each replay draws other numbers.
+/// Moves the control words of random numbers on to the next step. Input control \[5\] of [`RandomFill`](super::RandomFill),
+/// written in place; no output. The low word of its step grows by 1, and wraps after 2^32: pushed after `Random`, each replay
+/// draws other numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Advance;
 

@@ -11,11 +11,11 @@ use crate::graph::{Halves, Launch, Op, Shape, exactly};
 uniform! {
     struct FoldParams { channels: u32, eps: f32 }
 }
-/// Computes scales and shifts from frozen statistics.
+/// The kernel that folds batch norm's weights and frozen statistics into a scale and a shift for each channel.
 pub static FOLD: Kernel =
     kernel!("fold_batch_norm", ["index"], FoldParams, [gamma, beta, mean, variance, mut affine]);
 
-/// Computes y from x; the constant RELU rectifies.
+/// The kernels of a scale and a shift for each channel, which compute y from x; the constant RELU adds a rectifier.
 pub static AFFINE: Widths = widths!("affine", ["overflow"], WalkParams, [x, affine, mut y]);
 
 /// The kernels that compute dx, dgamma and dbeta of a frozen normalisation with its rectifier.
@@ -26,8 +26,8 @@ pub static BACKWARD: Widths = widths!(
     [dy, x, affine, mean, variance, mut dx, mut dgamma, mut dbeta],
 );
 
-/// Inputs gamma, beta, mean and variance, each \[C\]; output \[2, C\]: the scales
-/// gamma / sqrt(variance + eps), then the shifts beta - mean * scale.
+/// Folds frozen batch normalisation into a scale and a shift for each channel. Inputs gamma, beta, mean and variance, each \[C\];
+/// output \[2, C\]: the scales gamma / sqrt(variance + eps), then the shifts beta - mean * scale.
 ///
 /// The shift cancels digits where the mean is large beside the deviation; [`FrozenBatchNorm`] does not.
 ///
@@ -63,7 +63,7 @@ impl Op for FoldBatchNorm {
 /// none.
 #[derive(Clone, Copy, Debug)]
 pub struct Affine {
-    /// Whether the rectifier follows.
+    /// Whether a rectifier follows the scale and shift.
     pub relu: bool,
 }
 
@@ -90,8 +90,8 @@ impl Op for Affine {
     }
 }
 
-/// The derivative of [`Affine`] without its rectifier for x. Inputs dy \[N, C, H, W\] and affine \[2, C\]; output
-/// dx = dy * scale. With a rectifier it is [`MaskedScale`](super::MaskedScale).
+/// The derivative for x of [`Affine`] without its rectifier. Inputs dy \[N, C, H, W\] and affine \[2, C\]; output dx = dy *
+/// scale. With a rectifier it is [`MaskedScale`](super::MaskedScale).
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelScale;
 
@@ -117,8 +117,8 @@ impl Op for ChannelScale {
     }
 }
 
-/// All derivatives of a rectified [`Affine`] that frozen batch normalisation became. Inputs dy and x
-/// \[N, C, H, W\], affine \[2, C\], mean and variance, each \[C\]; outputs dx, dgamma and dbeta.
+/// The derivatives of frozen batch normalisation with its rectifier, for x, gamma and beta. Inputs dy and x \[N, C, H, W\],
+/// affine \[2, C\], mean and variance, each \[C\]; outputs dx, dgamma and dbeta.
 #[derive(Clone, Copy, Debug)]
 pub struct AffineBackward {
     /// The number added to the variance; finite and above 0.

@@ -15,7 +15,7 @@ uniform! {
     struct StepParams { images: u32, span: u32, linf: u32, eps: f32 }
 }
 
-/// Updates x, best, wrong, best_g and state in place.
+/// The kernels of [`ApgdJudge`], which update the iterate x, the best and the misclassified iterate, and APGD's state in place.
 pub static JUDGE: Widths = widths!(
     "apgd_judge",
     ["index", "apgd_state", "workgroup_sum"],
@@ -23,7 +23,7 @@ pub static JUDGE: Widths = widths!(
     [mut x, g, loss, margin, mut best, mut wrong, mut best_g, mut state],
 );
 
-/// Updates x, previous and state in place.
+/// The kernels of [`ApgdStep`], which update the iterate x, the iterate before it and APGD's state in place.
 pub static STEP: Widths = widths!(
     "apgd_step",
     ["index", "apgd_state", "workgroup_sum"],
@@ -39,19 +39,19 @@ pub fn apgd_state(images: u32) -> Result<Shape> {
     Shape::matrix(images, STATE)
 }
 
-/// The state of each image, in order: the best loss, the last, the step size, and whether an iterate was misclassified and
+/// APGD's state of one image, in this order: the best loss, the last, the step size, and whether an iterate was misclassified and
 /// whether the gradient at the start was 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ApgdState {
-    /// Highest loss of an iterate.
+    /// The highest loss of an iterate of the image so far.
     pub best_loss: f32,
-    /// Loss of the iterate judged last.
+    /// The loss of the image's iterate that was judged last.
     pub loss: f32,
-    /// The length of the next step.
+    /// The length of the image's next step.
     pub step_size: f32,
-    /// Whether an iterate was misclassified.
+    /// Whether an iterate of the image was misclassified.
     pub fooled: bool,
-    /// Whether the gradient at the start was 0 in every place.
+    /// Whether the gradient at the image's start was 0 everywhere.
     pub flat: bool,
 }
 
@@ -66,9 +66,10 @@ impl ApgdState {
     }
 }
 
-/// Inputs x \[N, C, H, W\], its gradient g, loss \[N\], margin \[N\] ([`Margin`](super::Margin)), then, all written in
-/// place as is x, the best iterate, the last misclassified one (the start where none is), the gradient at the best, and the
-/// state ([`apgd_state`]); no output.
+/// Compares APGD's iterate with the best one so far, and at checkpoints decides whether to halve the step. Inputs x \[N, C, H,
+/// W\], its gradient g, loss \[N\], margin \[N\] ([`Margin`](super::Margin)), then, all written in place as is x, the best
+/// iterate, the last misclassified one (the start where none is), the gradient at the best, and the state ([`apgd_state`]); no
+/// output.
 ///
 /// In an iterate's first call for a state of zeros everything is set from it. At checkpoints, the first after `period`
 /// steps and each next one after `less` fewer, but at least `least`, the step is halved and x goes back to the best iterate
@@ -76,15 +77,15 @@ impl ApgdState {
 /// step was not halved then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ApgdJudge {
-    /// Steps to the first checkpoint.
+    /// The number of steps to the first checkpoint.
     pub period: u32,
-    /// The smallest number of iterations between two checkpoints.
+    /// The smallest number of steps between two checkpoints.
     pub least: u32,
-    /// The number by which the steps between checkpoints become fewer.
+    /// The number by which the steps from one checkpoint to the next become fewer.
     pub less: u32,
-    /// The share of steps that have to raise the loss, from 0 to 1.
+    /// The share of the steps since a checkpoint that have to raise the loss, from 0 to 1, or else the step is halved.
     pub rho: f32,
-    /// The length of the first steps.
+    /// The length of the first steps of the attack.
     pub step_size: f32,
 }
 
@@ -117,9 +118,9 @@ impl Op for ApgdJudge {
     }
 }
 
-/// Inputs x \[N, C, H, W\] and the iterate before it (both written in place), the gradient g at x, the one at the best
-/// iterate, the ball's centre x0, and the state, which [`ApgdJudge`] has written and in which it notes zero gradients; no
-/// output.
+/// Takes APGD's next step from an iterate. Inputs x \[N, C, H, W\] and the iterate before it (both written in place), the
+/// gradient g at x, the one at the best iterate, the ball's centre x0, and the state, which [`ApgdJudge`] has written and in
+/// which it notes zero gradients; no output.
 ///
 /// With p the projection into the ball and then the box, and a = 1 in the first step, 0.75 later: u = p(x + s g / |g|) in
 /// L2, p(x + s sign(g)) in Linf; x becomes p(x + a (u - x) + (1 - a) (x - previous)).
@@ -127,7 +128,7 @@ impl Op for ApgdJudge {
 pub struct ApgdStep {
     /// The norm in which the length of the step and the radius of the ball are measured.
     pub norm: Norm,
-    /// Radius of the ball, at least 0 and finite.
+    /// The radius of the ball around the original image, at least 0 and finite.
     pub eps: f32,
 }
 

@@ -17,17 +17,17 @@ uniform! {
     }
 }
 
-/// Computes y from x.
+/// The kernels of average pooling, which compute y from x.
 pub static FORWARD: Widths = widths!("avg_pool", ["index"], Params, [x, mut y]);
 
-/// Computes dx from dy.
+/// The kernels of average pooling's derivative, which compute dx from dy.
 pub static BACKWARD: Widths = widths!("avg_pool_backward", ["index"], Params, [dy, mut dx]);
 
-/// Average pooling. Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of each window of kernel by kernel
-/// pixels, which follow each other without overlap. Err unless kernel divides H and W.
+/// Average pooling over windows that do not overlap. Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of
+/// each window of kernel by kernel pixels, which follow each other without overlap. Err unless kernel divides H and W.
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool {
-    /// Height, width and stride of a window; at least 1.
+    /// The height, width and stride of a pooling window; at least 1.
     pub kernel: u32,
 }
 

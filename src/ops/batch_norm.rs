@@ -16,7 +16,7 @@ uniform! {
     struct UpdateParams { channels: u32, momentum: f32, unbiased: f32 }
 }
 
-/// Computes mean and biased variance of each channel.
+/// The kernels of batch normalisation's statistics, which compute mean and biased variance of each channel.
 pub static STATS: Widths = widths!(
     "batch_norm_stats",
     ["index", "workgroup_sum_vec2"],
@@ -24,11 +24,12 @@ pub static STATS: Widths = widths!(
     [x, mut mean, mut variance],
 );
 
-/// Computes y from x and statistics, the batch's or frozen ones.
+/// The kernels of batch normalisation, which compute y from x and statistics, the batch's or frozen ones.
 pub static FORWARD: Widths =
     widths!("batch_norm", ["overflow"], EpsParams, [x, gamma, beta, mean, variance, mut y]);
 
-/// Computes the derivative for x, through the statistics too; the constant MASK applies a rectifier's derivative first.
+/// The kernels of batch normalisation's derivative for x, through the statistics too; the constant MASK applies a rectifier's
+/// derivative first.
 pub static BACKWARD: Widths = widths!(
     "batch_norm_backward",
     [],
@@ -45,7 +46,7 @@ pub static WEIGHTS: Widths = widths!(
     [dy, x, mean, variance, affine, mut dgamma, mut dbeta],
 );
 
-/// Updates running statistics in place.
+/// The kernel that updates batch normalisation's running statistics in place.
 pub static UPDATE: Kernel = kernel!(
     "update_running_stats",
     ["index"],
@@ -62,7 +63,7 @@ pub static UPDATE: Kernel = kernel!(
 /// is [`UpdateRunningStats`]. Derivatives of the mean and variance outputs are not followed.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm {
-    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance before its root is taken; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 

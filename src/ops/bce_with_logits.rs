@@ -10,11 +10,11 @@ uniform! {
     struct Params { vectors: u32 }
 }
 
-/// Computes y from logits and targets.
+/// The kernel of binary cross-entropy, which computes the loss y from logits and targets.
 pub static FORWARD: Kernel =
     kernel!("bce_with_logits", ["map_two", "index"], Params, [a, b, mut y]);
 
-/// Computes dz from dy, logits and targets.
+/// The kernel of binary cross-entropy's derivative, which computes dz, for the logits z, from dy, logits and targets.
 pub static BACKWARD: Kernel =
     kernel!("bce_with_logits_backward", ["map_three", "index"], Params, [a, b, c, mut y]);
 

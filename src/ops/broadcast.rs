@@ -10,10 +10,10 @@ uniform! {
     struct Params { images: u32, channels: u32, units: u32, per_image: u32 }
 }
 
-/// Computes y from a and b; the constant PRODUCT multiplies.
+/// The kernels that add one value b for each channel, image or plane to a map a; with the constant PRODUCT they multiply.
 pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
 
-/// Computes sums of a over images and pixels; with the constant PRODUCT of a times b.
+/// The kernels that sum a map a over images and pixels; with the constant PRODUCT they sum a times b.
 pub static REDUCE: Widths =
     widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
 
@@ -22,9 +22,9 @@ pub static REDUCE: Widths =
 /// for each channel of each image (a gate); output of the shape of a.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
-    /// Computes a + b.
+    /// Adds b, one value for each channel, image or plane, to the map a.
     Add,
-    /// Computes a * b.
+    /// Multiplies the map a by b, one value for each channel, image or plane.
     Mul,
 }
 

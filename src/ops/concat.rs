@@ -10,7 +10,7 @@ uniform! {
     struct Params { words: u32, run: u32, stride: u32, first: u32 }
 }
 
-/// Copies one part of y.
+/// The kernel that joins values, which copies one input x to its part of the result y.
 pub static KERNEL: Kernel = kernel!("concat", ["index"], Params, [x, mut y]);
 
 /// The first of the inputs.

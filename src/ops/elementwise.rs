@@ -19,11 +19,11 @@ uniform! {
 pub static ADD: Kernel = kernel!("add", ["map_two", "index"], Params, [a, b, mut y]);
 /// Computes y = a * b.
 pub static MUL: Kernel = kernel!("mul", ["map_two", "index"], Params, [a, b, mut y]);
-/// Copies x to y.
+/// The kernel that copies the value x to y.
 pub static COPY: Kernel = kernel!("copy", ["index"], Params, [x, mut y]);
-/// Computes y = factor * x.
+/// The kernel of a multiplication by a constant, which computes y = factor * x.
 pub static SCALE: Kernel = kernel!("scale", ["index"], ScaleParams, [x, mut y]);
-/// Sets every word of x to the same bits.
+/// The kernel that sets every word of the value x to the same bits.
 pub static FILL: Kernel = kernel!("fill", ["index"], FillParams, [mut x]);
 
 /// Returns the number of vec4s of a value; buffers are padded to whole vec4s.
@@ -92,11 +92,11 @@ impl Op for Mul {
     }
 }
 
-/// Multiplies by a constant. Input x of any shape; output `factor` * x. It makes energies from logits, and weighs the terms of
-/// losses.
+/// Multiplies a value by a constant. Input x of any shape; output `factor` * x. It makes energies from logits, and weighs the
+/// terms of losses.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// The constant factor, the same at every run.
+    /// The constant that the value is multiplied by, the same at every run of the program.
     pub factor: f32,
 }
 
@@ -127,7 +127,7 @@ impl Op for Scale {
 /// another number of elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Reshape {
-    /// The shape of the output.
+    /// The shape that the value gets.
     pub shape: Shape,
 }
 

@@ -22,7 +22,7 @@ uniform! {
 /// Steps of Newton's method at most, as the shader has it.
 const PIECES: u32 = 64;
 
-/// Moves x, in place.
+/// The kernels of [`FabStep`], which move the iterate x of the attack FAB in place.
 pub static STEP: Widths = widths!(
     "fab_step",
     ["index", "workgroup_sum_vec4", "workgroup_max_vec2"],
@@ -30,7 +30,7 @@ pub static STEP: Widths = widths!(
     [mut x, x0, g, f],
 );
 
-/// Updates x, nearest and distance in place.
+/// The kernels of [`FabJudge`], which update the iterate x, the nearest misclassified image and its distance in place.
 pub static JUDGE: Widths = widths!(
     "fab_judge",
     ["index", "workgroup_sum", "workgroup_max_vec2"],
@@ -38,7 +38,7 @@ pub static JUDGE: Widths = widths!(
     [mut x, x0, margin, mut nearest, mut distance],
 );
 
-/// Updates nearest_g, nearest_f and away in place.
+/// The kernels of [`FabNearest`], which update the gradient, logit difference and distance of the nearest class in place.
 pub static NEAREST: Widths = widths!(
     "fab_nearest",
     ["index", "workgroup_sum"],
@@ -46,19 +46,19 @@ pub static NEAREST: Widths = widths!(
     [g, f, mut nearest_g, mut nearest_f, mut away],
 );
 
-/// Inputs x \[N, C, H, W\] (written in place), where it came from x0, the gradient at x of f = target's logit minus label's,
-/// and f \[N\] itself; no output.
+/// Takes a step of the attack FAB towards a class boundary. Inputs x \[N, C, H, W\] (written in place), where it came from x0,
+/// the gradient at x of f = target's logit minus label's, and f \[N\] itself; no output.
 ///
 /// With d and d0 the shortest moves of x and of x0 inside \[0, 1\] to the plane on which f, taken for linear, is 0, and
 /// a = min(|d| / (|d| + |d0|), `alpha_max`): x becomes clamp((1 - a) (x + eta d) + a (x0 + eta d0), 0, 1). Where the
 /// plane cannot be reached, d goes as near as the box allows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabStep {
-    /// The norm in which moves are measured.
+    /// The norm in which FAB's moves are measured.
     pub norm: Norm,
-    /// The largest weight of the move from x0; AutoAttack takes 0.1.
+    /// The largest weight of the move from the original image x0, beside that from the iterate; AutoAttack takes 0.1.
     pub alpha_max: f32,
-    /// The factor by which the step goes beyond the plane; AutoAttack takes 1.05.
+    /// The factor by which the step goes beyond the plane that stands for the class boundary; AutoAttack takes 1.05.
     pub eta: f32,
 }
 
@@ -89,14 +89,15 @@ impl Op for FabStep {
     }
 }
 
-/// Inputs the gradient g \[N, C, H, W\] of f = one class's logit minus the label's, and f \[N\] itself, then the gradient and f
-/// of the nearest class so far and how far away it is \[N\], all three written in place; no output.
+/// Keeps the class whose boundary is nearest, in the attack FAB's search over all classes. Inputs the gradient g \[N, C, H, W\]
+/// of f = one class's logit minus the label's, and f \[N\] itself, then the gradient and f of the nearest class so far and how
+/// far away it is \[N\], all three written in place; no output.
 ///
 /// With d = |f| / (1e-12 + |g|), |.| being the dual norm (L2 for L2, L1 for Linf): where d is less than `away`, and for the
 /// first class, g, f and d take the places of the nearest class's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabNearest {
-    /// The norm in which the distance is measured.
+    /// The norm in which the distance to a class boundary is measured.
     pub norm: Norm,
     /// Whether this is the first class of the search, which overwrites whatever is there.
     pub first: bool,
@@ -130,15 +131,16 @@ impl Op for FabNearest {
     }
 }
 
-/// Inputs x \[N, C, H, W\] (written in place), where it came from x0, margin \[N\] ([`Margin`](super::Margin)), then the
-/// nearest misclassified image so far and its distance \[N\], both written in place; no output.
+/// Keeps the nearest misclassified image of the attack FAB, and moves the iterate back towards the original image. Inputs x \[N,
+/// C, H, W\] (written in place), where it came from x0, margin \[N\] ([`Margin`](super::Margin)), then the nearest misclassified
+/// image so far and its distance \[N\], both written in place; no output.
 ///
 /// Where the margin is above 0: if x is nearer than `distance` it is kept; and x becomes x0 + beta (x - x0).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabJudge {
-    /// The norm in which the distance is measured.
+    /// The norm in which the distance to the original image is measured.
     pub norm: Norm,
-    /// The share of the way from x0 that remains after a success; AutoAttack takes 0.9.
+    /// The share of a misclassified iterate's way from the original image x0 that remains afterwards; AutoAttack takes 0.9.
     pub beta: f32,
 }
 

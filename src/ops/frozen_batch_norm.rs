@@ -6,7 +6,7 @@ use super::walk::{EpsParams, Widths, widths};
 use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
-/// Computes the derivative for x: all that attacking and sampling need.
+/// The kernels of frozen batch normalisation's derivative for x: all that attacking and sampling need.
 pub static BACKWARD: Widths =
     widths!("frozen_batch_norm_backward", [], EpsParams, [dy, gamma, variance, mut dx]);
 
@@ -18,7 +18,7 @@ pub static BACKWARD: Widths =
 /// Mean and variance are constants: Err if their derivatives are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct FrozenBatchNorm {
-    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance before its root is taken; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 

@@ -15,7 +15,7 @@ uniform! {
     struct BackwardParams { rows: u32, length: u32 }
 }
 
-/// Computes y and each row's inverse deviation from x.
+/// The kernel of group normalisation, which computes y and each group's inverse standard deviation from x.
 pub static FORWARD: Kernel = kernel!(
     "group_norm",
     ["index", "workgroup_sum_vec2", "overflow", "elem_f32"],
@@ -23,7 +23,7 @@ pub static FORWARD: Kernel = kernel!(
     [x, mut y, mut inverse]
 );
 
-/// The kernel that computes dx from dy and the forward pass's results.
+/// The kernel of group normalisation's derivative, which computes dx from dy and the forward pass's results.
 pub static BACKWARD: Kernel = kernel!(
     "group_norm_backward",
     ["index", "workgroup_sum_vec2"],
@@ -38,7 +38,7 @@ pub static BACKWARD: Kernel = kernel!(
 pub struct GroupNorm {
     /// The number of groups of channels, a divisor of C.
     pub groups: u32,
-    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance before its root is taken; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::gpu::Recording;
 use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 
-/// Computes y and each pixel's mean and inverse deviation.
+/// The kernels of layer normalisation, which compute y and each pixel's mean and inverse standard deviation.
 pub static FORWARD: Widths = widths!(
     "layer_norm",
     ["index", "overflow"],
@@ -16,7 +16,7 @@ pub static FORWARD: Widths = widths!(
     [x, gamma, beta, mut y, mut mean, mut inverse]
 );
 
-/// Computes the derivative for x.
+/// The kernels of layer normalisation's derivative for x.
 pub static BACKWARD: Widths =
     widths!("layer_norm_backward", ["index"], WalkParams, [dy, x, gamma, mean, inverse, mut dx],);
 
@@ -34,7 +34,7 @@ pub static WEIGHTS: Widths = widths!(
 /// y = (x - mean) / sqrt(variance + eps) * gamma + beta
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
-    /// The number added to the variance; finite and above 0. ConvNeXt's is 1e-6.
+    /// The number added to the variance before its root is taken; finite and above 0. ConvNeXt's is 1e-6.
     pub eps: f32,
 }
 

@@ -11,7 +11,8 @@ uniform! {
     struct Params { images: u32, classes: u32 }
 }
 
-/// Computes y and the scales back from x; the constant WHOLE scales all images alike.
+/// The kernel that scales each row of x by a power of two and returns the inverse scales; the constant WHOLE scales all rows
+/// alike.
 pub static KERNEL: Kernel = kernel!(
     "level",
     ["index", "workgroup_max_vec2", "overflow", "elem_f32"],
@@ -19,12 +20,13 @@ pub static KERNEL: Kernel = kernel!(
     [x, mut y, mut back],
 );
 
-/// Input x \[N, K\]; outputs y \[N, K\] and `back` \[N\]: y is x with each row times a power of two, by which its largest
-/// entry lies in \[128, 256), and `back` has the inverses of these powers.
+/// Scales each image's values to a size that half precision holds. Input x \[N, K\]; outputs y \[N, K\] and `back` \[N\]: y is x
+/// with each row times a power of two, by which its largest entry lies in \[128, 256), and `back` has the inverses of these
+/// powers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
-    /// Whether all images get the scale that the largest entry of all asks for: where the gradient of an image depends on the
-    /// others' derivatives, as it does through the statistics of a batch.
+    /// Whether all images are scaled alike, by the scale that the largest entry of all asks for: where the gradient of an image
+    /// depends on the others' derivatives, as it does through the statistics of a batch.
     pub whole: bool,
 }
 
@@ -49,15 +51,16 @@ impl Op for Level {
 }
 
 impl Level {
-    /// The op that gradients for images need in a precision: none in single precision. `whole` as in [`Level`].
+    /// Returns the op that gradients with respect to images need in a precision: none in single precision. `whole` is as in
+    /// [`Level`].
     pub fn in_precision(precision: Precision, whole: bool) -> Option<Self> {
         (precision == Precision::Mixed).then_some(Self { whole })
     }
 }
 
-/// Adds the gradient for the images x of a value y that depends on them through the logits alone; `seed` is the derivative of
-/// y. With `level` the derivative for the logits enters the network at a size that half precision holds, and the gradient
-/// gets the size that it has without.
+/// Adds the gradient with respect to the images x of a value y that depends on them through the logits alone; `seed` is the
+/// derivative of y. With `level` the derivative for the logits enters the network at a size that half precision holds, and the
+/// gradient gets the size that it has without.
 pub fn image_gradient(
     graph: &mut Graph,
     [y, seed]: [Value; 2],

@@ -23,10 +23,10 @@ uniform! {
 /// Rows and columns of an invocation's results: TILE in the shaders.
 const TILE: u32 = 4;
 
-/// Computes y = x w^T; the constant BIAS adds the bias.
+/// The kernels of a fully connected layer, which compute y = x w^T; the constant BIAS adds the bias.
 pub static FORWARD: Widths = widths!("linear", ["index"], Params, [x, w, bias, mut y]);
 
-/// Computes dx = dy w, dw = dy^T x.
+/// The kernels of a fully connected layer's derivatives, which compute dx = dy w and dw = dy^T x.
 pub static BACKWARD: Widths = widths!("linear_backward", ["index"], BackwardParams, [a, b, mut c]);
 
 /// A fully connected layer. Inputs x \[N, I\], w \[O, I\] and, if `bias`, bias \[O\] (a vector); output y = x w^T + bias, \[N,

@@ -15,14 +15,14 @@ uniform! {
     }
 }
 
-/// Computes y from x; with the constant BACKWARD dx from dy.
+/// The kernel of the mean around each pixel, which computes y from x; with the constant BACKWARD its derivative dx from dy.
 pub static KERNEL: Kernel = kernel!("local_mean", ["index"], Params, [x, mut y]);
 
-/// Average pooling of stride 1 that keeps the size. Input x \[N, C, H, W\]; output of the shape of x: the mean of the pixels, at
-/// most `reach` rows and columns away, that lie in the image.
+/// Average pooling of stride 1 that keeps height and width. Input x \[N, C, H, W\]; output of the shape of x: the mean of the
+/// pixels, at most `reach` rows and columns away, that lie in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalMean {
-    /// Half of the window's side, rounded down: 1 for 3×3; at most 16384.
+    /// Half of the side of the window that is averaged, rounded down: 1 for 3×3; at most 16384.
     pub reach: u32,
 }
 

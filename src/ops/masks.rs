@@ -23,25 +23,26 @@ uniform! {
     struct ScaleParams { images: u32, channels: u32, units: u32, row_units: u32 }
 }
 
-/// Makes the mask of y.
+/// The kernel that makes the mask of a rectifier's result y, one bit for each value, set where the value is above 0.
 pub static MASK: Kernel = kernel!("relu_mask", ["index", "mask_bits"], MaskParams, [y, mut mask]);
-/// Computes y and its mask from x.
+/// The kernel of [`AffineMask`], which scales, shifts and rectifies x to y and makes the mask of y.
 pub static AFFINE: Kernel = kernel!(
     "affine_mask",
     ["index", "mask_bits", "overflow", "elem_vec4"],
     AffineParams,
     [x, affine, mut y, mut mask]
 );
-/// Computes dx from dy.
+/// The kernels of [`MaskedScale`], which compute dx from dy, a channel's scale and a rectifier's mask.
 pub static SCALE: Widths = widths!("masked_scale", [], ScaleParams, [dy, affine, mask, mut dx]);
 
-/// Makes the bits that a rectifier's derivative needs in place of its result y. Input y \[N, C, H, W\]; output \[N, C / 8, H,
-/// W / 4\], both rounded up: words of bits that are set where y is above 0, bit c % 8 * 4 + column % 4 of each for channel c.
+/// Makes the mask of bits that a rectifier's derivative reads in place of the rectifier's result y. Input y \[N, C, H, W\];
+/// output \[N, C / 8, H, W / 4\], both rounded up: words of bits that are set where y is above 0, bit c % 8 * 4 + column % 4 of
+/// each for channel c.
 #[derive(Clone, Copy, Debug)]
 pub struct ReluMask;
 
 impl ReluMask {
-    /// The shape of the mask of y.
+    /// Returns the shape of the mask of a rectifier's result y.
     pub fn of(y: Shape) -> Result<Shape> {
         let [images, channels, height, width] = y.sides();
         Shape::new(images, channels.div_ceil(8), height, width.div_ceil(4))
@@ -74,9 +75,9 @@ impl Op for ReluMask {
     }
 }
 
-/// [`Affine`](super::Affine) with the rectifier and its mask in one pass. Inputs x \[N, C, H, W\] and affine \[2, C\],
-/// scales then shifts; outputs y = max(x * scale + shift, 0) and its mask as [`ReluMask`] makes it. Err unless W is
-/// divisible by 4.
+/// Scales and shifts each channel as [`Affine`](super::Affine), rectifies the result and makes the rectifier's mask, in one pass.
+/// Inputs x \[N, C, H, W\] and affine \[2, C\], scales then shifts; outputs y = max(x * scale + shift, 0) and its mask as
+/// [`ReluMask`] makes it. Err unless W is divisible by 4.
 #[derive(Clone, Copy, Debug)]
 pub struct AffineMask;
 
@@ -110,9 +111,8 @@ impl Op for AffineMask {
     }
 }
 
-/// The derivative of a rectified affine for x, from the rectifier's mask. Inputs dy \[N, C, H, W\], affine \[2, C\] and
-/// the mask that [`ReluMask`] makes of the rectifier's result; output dx = dy * scale, and 0 where the mask's bit is not
-/// set.
+/// The derivative for x of a scale, a shift and a rectifier, from the rectifier's mask. Inputs dy \[N, C, H, W\], affine \[2, C\]
+/// and the mask that [`ReluMask`] makes of the rectifier's result; output dx = dy * scale, and 0 where the mask's bit is not set.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskedScale;
 

@@ -18,7 +18,7 @@ uniform! {
     }
 }
 
-/// Computes y and the places of the largest from x.
+/// The kernel of max pooling, which computes y and the place of each window's largest value from x.
 pub static FORWARD: Kernel = kernel!(
     "max_pool",
     ["max_pool_params", "index", "overflow", "elem_f32"],
@@ -26,7 +26,7 @@ pub static FORWARD: Kernel = kernel!(
     [x, mut y, mut place]
 );
 
-/// Computes dx from dy and the places.
+/// The kernel of max pooling's derivative, which computes dx from dy and the places of the largest values.
 pub static BACKWARD: Kernel =
     kernel!("max_pool_backward", ["max_pool_params", "index"], Params, [dy, place, mut dx]);
 
@@ -35,11 +35,11 @@ pub static BACKWARD: Kernel =
 /// row; padding is never the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
-    /// Height and width of a window; at least 1.
+    /// The height and width of a pooling window; at least 1.
     pub kernel: u32,
     /// The number of rows and of columns from one window to the next; at least 1.
     pub stride: u32,
-    /// The padding on every side; at most half of the kernel, so that every window holds a value.
+    /// The padding on every side; at most half of the window's side, so that every window holds a value.
     pub padding: u32,
 }
 

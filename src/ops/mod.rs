@@ -124,7 +124,7 @@ macro_rules! kernels {
     };
 }
 
-/// All kernels. tests/kernels.rs fails if one is missing here or differs from its shader.
+/// All kernels of the library. tests/kernels.rs fails if one is missing here or differs from its shader.
 #[doc(hidden)]
 pub static KERNELS: &[&Kernel] = kernels! {
     advance: [KERNEL];

@@ -21,7 +21,7 @@ uniform! {
     }
 }
 
-/// Computes y from x, and dx from dy.
+/// The kernels of input normalisation, which compute y from x, and the derivative dx from dy.
 pub static KERNEL: Widths = widths!("normalise", [], Params, [x, mut y]);
 
 /// Normalises input images by a mean and a standard deviation for each channel. Input x \[N, C, H, W\]; output (x - mean) / std,

@@ -16,14 +16,14 @@ uniform! {
     struct AdamParams { vectors: u32, decoupled: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, eps: f32, weight_decay: f32 }
 }
 
-/// Updates w and buf in place.
+/// The kernel of an SGD step, which updates weights w and their momentum in place.
 pub static SGD: Kernel = kernel!("sgd_step", ["index"], SgdParams, [mut w, mut buf, grad, control]);
-/// Updates w, m and v in place.
+/// The kernel of an Adam step, which updates weights w and their moments m and v in place.
 pub static ADAM: Kernel =
     kernel!("adam_step", ["index"], AdamParams, [mut w, mut m, mut v, grad, control]);
-/// Updates `average`, in place.
+/// The kernel that updates the moving average of weights in place.
 pub static EMA: Kernel = kernel!("ema_step", ["index"], Params, [mut average, live, control]);
-/// Adds to `sum`, in place.
+/// The kernel that adds the gradients of a batch's part to their sum, in place.
 pub static ACCUMULATE: Kernel = kernel!("accumulate", ["index"], Params, [mut sum, x, control]);
 
 /// Checks that the inputs are N values of one shape and a control of `words`, and returns the number of vec4s in each.

@@ -18,7 +18,7 @@ uniform! {
     }
 }
 
-/// Computes y from x, in either direction.
+/// The kernel that puts zeros around images x, or in its derivative cuts them off.
 pub static KERNEL: Kernel = kernel!("pad", ["index"], Params, [x, mut y]);
 
 /// Puts zeros around images. Input x \[N, C, H, W\]; output \[N, C, `top` + H + `bottom`, `left` + W + `right`\].

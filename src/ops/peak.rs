@@ -11,7 +11,7 @@ uniform! {
     struct Params { vectors: u32, rounds: u32, scale: f32 }
 }
 
-/// Writes y, after many multiplications.
+/// The kernel that measures the peak speed of arithmetic, by many multiplications whose result it writes.
 pub static KERNEL: Kernel = kernel!("peak", ["index"], Params, [mut y]);
 
 /// The floating-point operations of one invocation in a round.
@@ -23,12 +23,12 @@ const COPIED: u32 = 1 << 24;
 /// A shorter launch tells more of launching than of working.
 const LEAST: Duration = Duration::from_millis(5);
 
-/// The peak speeds that [`peak`] measured.
+/// The peak speeds of a device that [`peak`] measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
-    /// Operations of 32-bit numbers in a second, a multiplication with an addition being two.
+    /// The floating-point operations of 32-bit numbers in a second, a multiplication with an addition being two.
     pub flops: f64,
-    /// Bytes read and written in a second.
+    /// The bytes that the device reads and writes in a second.
     pub bytes: f64,
 }
 
@@ -39,7 +39,8 @@ impl Peak {
     }
 }
 
-/// Measures both peaks, in about a second. The difference to a kernel's own speed is what it leaves unused.
+/// Measures the peak speeds of a device's arithmetic and memory, in about a second. The difference to a kernel's own speed is
+/// what it leaves unused.
 pub async fn peak(gpu: &Gpu) -> Result<Peak> {
     let mut rounds = 2;
     let flops = loop {

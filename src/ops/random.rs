@@ -10,7 +10,7 @@ uniform! {
     struct Params { images: u32, span: u32, draw: u32 }
 }
 
-/// Computes y from the control words.
+/// The kernel that computes random numbers y from the control words (seed, step and first image).
 pub static KERNEL: Kernel =
     kernel!("random", ["index", "philox", "random_values"], Params, [control, mut y]);
 

@@ -9,10 +9,10 @@ uniform! {
     struct Params { words: u32, run: u32, stride: u32, first: u32 }
 }
 
-/// Copies a range of x to y.
+/// The kernel that copies a range of images or channels of x to y.
 pub static FORWARD: Kernel = kernel!("range", ["index"], Params, [x, mut y]);
 
-/// Computes dx, which is dy in the range and 0 outside.
+/// The kernel of a range's derivative, which computes dx: dy in the range and 0 outside.
 pub static BACKWARD: Kernel = kernel!("range_backward", ["index"], Params, [dy, mut dx]);
 
 /// Where a part of a value lies: `run` words that follow each other of every `stride`, from word `first` on.

@@ -17,10 +17,10 @@ uniform! {
     }
 }
 
-/// Computes y from x.
+/// The kernel that resamples images x to y of another size.
 pub static FORWARD: Kernel = kernel!("resample", ["resample_taps", "index"], Params, [x, mut y]);
 
-/// Computes dx from dy.
+/// The kernel of resampling's derivative, which computes dx from dy.
 pub static BACKWARD: Kernel =
     kernel!("resample_backward", ["resample_taps", "index"], Params, [dy, mut dx]);
 
@@ -40,7 +40,7 @@ pub struct Resize {
     pub height: u32,
     /// The number of columns of the resized images.
     pub width: u32,
-    /// The interpolation filter.
+    /// The interpolation filter by which images are resized.
     pub filter: Filter,
     /// Whether shrinking averages all values that fall into a new value, rather than skipping most of them.
     pub antialias: bool,

@@ -17,7 +17,7 @@ uniform! {
     }
 }
 
-/// Computes y from x.
+/// The kernel that turns images x into RGBA pixels y.
 pub static KERNEL: Kernel = kernel!("rgba8", ["index"], Params, [x, mut y]);
 
 /// Words that rows of pixels are padded to: copies to a texture want multiples of 256 bytes.

@@ -42,7 +42,7 @@ macro_rules! row_loss {
     };
 }
 
-/// The kernels that compute y and dlogits of [`CrossEntropy`].
+/// The kernels of [`CrossEntropy`] and its derivative, which compute y and dlogits.
 pub static CROSS_ENTROPY: [Kernel; 2] = [
     kernel!(
         "cross_entropy",
@@ -57,12 +57,12 @@ pub static CROSS_ENTROPY: [Kernel; 2] = [
         [dy, logits, labels, mut dlogits],
     ),
 ];
-/// The kernels that compute y and dlogits of [`Dlr`].
+/// The kernels of [`Dlr`] (difference of logits ratio) and its derivative, which compute y and dlogits.
 pub static DLR: [Kernel; 2] = row_loss!("row_loss_dlr", "row_loss_backward_dlr", "dlr_row");
-/// The kernels that compute y and dlogits of [`Margin`].
+/// The kernels of [`Margin`] and its derivative, which compute y and dlogits.
 pub static MARGIN: [Kernel; 2] =
     row_loss!("row_loss_margin", "row_loss_backward_margin", "margin_row");
-/// The kernels that compute y and dlogits of [`PickLogit`].
+/// The kernels of [`PickLogit`] and its derivative, which compute y and dlogits.
 pub static PICK: [Kernel; 2] = row_loss!("row_loss_pick", "row_loss_backward_pick", "pick_row");
 
 /// Cross-entropy of integer labels, `torch.nn.functional.cross_entropy(..., reduction="none")`.

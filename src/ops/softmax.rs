@@ -11,19 +11,19 @@ uniform! {
     struct Params { images: u32, classes: u32 }
 }
 
-/// Computes y from the logits; the constant LOG takes the logarithm.
+/// The kernel of softmax, which computes y from the logits; the constant LOG takes the logarithm.
 pub static FORWARD: Kernel =
     kernel!("softmax", ["index", "softmax_row", "workgroup_sum"], Params, [logits, mut y]);
 
-/// Computes dlogits from dy and y.
+/// The kernel of softmax's derivative, which computes dlogits from dy and y.
 pub static BACKWARD: Kernel =
     kernel!("softmax_backward", ["index", "workgroup_sum"], Params, [dy, y, mut dx]);
 
-/// Computes logsumexp from the logits.
+/// The kernel of logsumexp over the classes of each image's logits.
 pub static LOG_SUM_EXP: Kernel =
     kernel!("log_sum_exp", ["index", "softmax_row", "workgroup_sum"], Params, [logits, mut y]);
 
-/// Computes dlogits from dy and the logits.
+/// The kernel of logsumexp's derivative, which computes dlogits from dy and the logits.
 pub static LOG_SUM_EXP_BACKWARD: Kernel = kernel!(
     "log_sum_exp_backward",
     ["index", "softmax_row", "workgroup_sum"],

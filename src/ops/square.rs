@@ -17,7 +17,7 @@ uniform! {
     struct Params { images: u32, channels: u32, side: u32, queries: u32, eps: f32 }
 }
 
-/// Computes candidate from x0 and random numbers.
+/// The kernel of the attack Square's first candidate, made from the image x0 and random numbers.
 pub static START: Kernel = kernel!(
     "square_start",
     ["index", "square_bump", "philox", "workgroup_sum_vec4"],
@@ -25,7 +25,8 @@ pub static START: Kernel = kernel!(
     [mut candidate, x0, ids, control],
 );
 
-/// Updates candidate, best and state in place, in Linf.
+/// The kernel of a step of the attack Square in the Linf norm, which updates each image's candidate, best candidate and
+/// state in place.
 pub static LINF: Kernel = kernel!(
     "square_linf",
     ["index", "square", "philox", "random_values"],
@@ -56,7 +57,7 @@ pub fn square_state(images: u32) -> Result<Shape> {
 pub struct SquareStart {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// Radius of the ball, at least 0 and finite.
+    /// The radius of the ball around the original image, at least 0 and finite.
     pub eps: f32,
 }
 
@@ -93,9 +94,9 @@ impl Op for SquareStart {
     }
 }
 
-/// Inputs candidate \[N, C, S, S\] and the best one so far (both written in place), the images x0, the candidate's margin
-/// \[N\] ([`Margin`](super::Margin)), ids \[N\] and control \[4\] as in [`SquareStart`], and the state ([`square_state`],
-/// written in place); no output.
+/// Judges a candidate of the attack Square and makes the next one. Inputs candidate \[N, C, S, S\] and the best one so far (both
+/// written in place), the images x0, the candidate's margin \[N\] ([`Margin`](super::Margin)), ids \[N\] and control \[4\] as in
+/// [`SquareStart`], and the state ([`square_state`], written in place); no output.
 ///
 /// Where the margin is the largest so far, or 0 or more, the candidate becomes the best; the next one differs from that in
 /// a square at a random place, whose area shrinks with the number of candidates. Images whose best margin is 0 or more,
@@ -106,7 +107,7 @@ pub struct SquareStep {
     pub norm: Norm,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,
-    /// Candidates after the first, at most.
+    /// The largest number of candidates that are judged after the first one.
     pub queries: u32,
 }
 

@@ -14,11 +14,11 @@ uniform! {
     struct BoundaryParams { images: u32, span: u32, linf: u32, eps: f32 }
 }
 
-/// Updates x in place, by a workgroup for each group that the norm goes over.
+/// The kernel of [`RandomStart`], which updates x in place, by a workgroup for each group that the norm goes over.
 pub static RANDOM: Kernel =
     kernel!("random_start", ["index", "renorm", "workgroup_sum"], RandomParams, [mut x, u]);
 
-/// Computes x from x0 and random numbers, by a workgroup for each image.
+/// The kernel of [`BoundaryStart`], which computes x from x0 and random numbers, by a workgroup for each image.
 pub static BOUNDARY: Kernel = kernel!(
     "boundary_start",
     ["index", "philox", "random_values", "workgroup_sum_vec2", "workgroup_max_vec2"],
@@ -90,7 +90,7 @@ impl Op for RandomStart {
 pub struct BoundaryStart {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// Radius of the ball, at least 0 and finite.
+    /// The radius of the ball around the original image, at least 0 and finite.
     pub eps: f32,
 }
 

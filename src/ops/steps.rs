@@ -29,23 +29,23 @@ uniform! {
     struct Params { images: u32, span: u32 }
 }
 
-/// Updates x, in place.
+/// The kernels of a step of projected gradient ascent, which update the images x in place.
 pub static PGD: Widths =
     widths!("pgd_step", ["index", "renorm", "workgroup_sum"], PgdParams, [mut x, g, x0]);
-/// Updates x and v in place.
+/// The kernels of a step of gradient ascent with momentum, which update the images x and the momentum v in place.
 pub static MOMENTUM: Widths = widths!(
     "momentum_step",
     ["index", "renorm", "workgroup_sum"],
     MomentumParams,
     [mut x, mut v, g, x0],
 );
-/// Updates x, in place.
+/// The kernel of a Langevin step, which updates the images x in place.
 pub static LANGEVIN: Kernel =
     kernel!("langevin_step", ["index"], LangevinParams, [mut x, g, noise]);
-/// Updates best_x and best_loss in place.
+/// The kernel that keeps the image of highest loss so far, and that loss, in place.
 pub static KEEP_BEST: Kernel =
     kernel!("keep_best", ["index"], Params, [x, loss, mut best_x, mut best_loss]);
-/// Computes y from x.
+/// The kernels that compute the L2 norm of each image.
 pub static L2_NORM: Widths = widths!("l2_norm", ["index", "workgroup_sum"], Params, [x, mut y]);
 
 /// The norm in which an image's changes are measured: step sizes, and radii of balls.

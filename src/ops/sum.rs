@@ -13,17 +13,17 @@ uniform! {
     struct BackwardParams { vectors: u32, scale: f32 }
 }
 
-/// Computes y = scale * sum(x).
+/// The kernel that sums all elements of a value x, which computes y = scale * sum(x).
 pub static FORWARD: Kernel = kernel!("sum", ["workgroup_sum"], Params, [x, mut y]);
 
-/// Computes dx = scale * dy everywhere.
+/// The kernel of a sum's derivative, which computes dx = scale * dy for each element.
 pub static BACKWARD: Kernel = kernel!("sum_backward", ["index"], BackwardParams, [dy, mut dx]);
 
 /// Sums all elements of a value. Input x of any shape; output `scale` * sum(x), one number. A single workgroup computes it, so it
 /// is meant for one number per image, not for large values.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum {
-    /// The factor of the sum: 1 for the sum, 1 / number of elements for the mean.
+    /// The factor that the sum is multiplied by: 1 for the sum, 1 / number of elements for the mean.
     pub scale: f32,
 }
 

@@ -11,19 +11,20 @@ use crate::{Error, Result};
 /// The way in which a [`Synchronise`] joins the vectors of all parts of a batch, which have equally many images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// Joins the means and biased variances of a batch's parts into those of the whole batch.
+    /// The means and biased variances of a batch's parts become those of the whole batch.
     Statistics,
-    /// Takes the mean of each vector.
+    /// The vectors of a batch's parts become their mean.
     Means,
 }
 
-/// Inputs two vectors \[C\]; outputs two of the same shape, copies until the host replaces them by the vectors of the whole
-/// batch. Replays have to pause after this node: [`Program::in_lock_step`](crate::lower::Program::in_lock_step).
+/// Hands two vectors of a batch's part to the host, which replaces them by those of the whole batch. Inputs two vectors \[C\];
+/// outputs two of the same shape, copies until the host replaces them by the vectors of the whole batch. Replays have to pause
+/// after this node: [`Program::in_lock_step`](crate::lower::Program::in_lock_step).
 #[derive(Clone, Copy, Debug)]
 pub struct Synchronise(pub Joined);
 
 impl Synchronise {
-    /// The op's name, by which a replay finds the places to pause at.
+    /// The op's name, by which a run of the program finds the places to pause at.
     pub const NAME: &'static str = "synchronise";
 }
 
@@ -50,17 +51,18 @@ impl Op for Synchronise {
     }
 }
 
-/// Inputs x \[N, C, H, W\] and gamma, beta, and a mean and a variance that the x of other parts went into as well, each \[C\];
-/// output as of [`BatchNorm`](super::BatchNorm), and its derivatives through these statistics, for which the parts' sums are
-/// joined too.
+/// Batch normalisation of a batch's part by the statistics of the whole batch. Inputs x \[N, C, H, W\] and gamma, beta, and a
+/// mean and a variance that the x of other parts went into as well, each \[C\]; output as of [`BatchNorm`](super::BatchNorm), and
+/// its derivatives through these statistics, for which the parts' sums are joined too.
 #[derive(Clone, Copy, Debug)]
 pub struct SynchronisedBatchNorm {
-    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance before its root is taken; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 
 impl SynchronisedBatchNorm {
-    /// Adds the nodes for x, gamma and beta; returns y and the statistics of all parts' images.
+    /// Adds the nodes of batch normalisation over all parts of a batch, for x, gamma and beta; returns y and the statistics of
+    /// all parts' images.
     pub fn push(self, graph: &mut Graph, [x, gamma, beta]: [Value; 3]) -> Result<[Value; 3]> {
         let own = graph.push_all(super::BatchNormStats, &[x])?;
         let joined = graph.push_all(Synchronise(Joined::Statistics), &own)?;

@@ -10,11 +10,11 @@ uniform! {
     struct Params { vectors: u32 }
 }
 
-/// Computes y from x.
+/// The kernel of the element-wise functions, which computes y from x.
 pub static FORWARD: Kernel =
     kernel!("unary", ["map_one", "normal", "index", "overflow", "elem_vec4"], Params, [a, mut y]);
 
-/// Computes dx from dy and x, or from dy and the result.
+/// The kernel of the element-wise functions' derivatives, which computes dx from dy and x, or from dy and the result.
 pub static BACKWARD: Kernel = kernel!(
     "unary_backward",
     "unary",
@@ -23,7 +23,7 @@ pub static BACKWARD: Kernel = kernel!(
     [a, b, mut y]
 );
 
-/// Computes the derivative of the derivative, from two factors and x.
+/// The kernel of the element-wise functions' second derivatives, from two factors and x.
 pub static SECOND: Kernel = kernel!(
     "unary_second",
     "unary",
@@ -37,7 +37,7 @@ pub static SECOND: Kernel = kernel!(
 pub enum Unary {
     /// The rectifier max(x, 0), `torch.nn.functional.relu`; infinities and NaN stay, so that they show in the logits.
     Relu,
-    /// min(max(x, 0), 6), `torch.nn.functional.relu6`; infinities and NaN stay, as for `Relu`.
+    /// ReLU6, which is min(max(x, 0), 6), `torch.nn.functional.relu6`; infinities and NaN stay, as for `Relu`.
     Relu6,
     /// GELU: x * P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016, arXiv 1606.08415), `torch.nn.functional.gelu` in
     /// its exact form.
@@ -48,12 +48,12 @@ pub enum Unary {
     Silu,
     /// Leaky ReLU: x above 0, else `slope` * x, `torch.nn.functional.leaky_relu`.
     LeakyRelu {
-        /// Any finite number; PyTorch's is 0.01.
+        /// The slope below 0, any finite number; PyTorch's is 0.01.
         slope: f32,
     },
     /// ELU: x above 0, else `alpha` * (exp(x) - 1) (Clevert and others 2015, arXiv 1511.07289), `torch.nn.functional.elu`.
     Elu {
-        /// Any finite number; PyTorch's is 1.
+        /// The factor alpha below 0, any finite number; PyTorch's is 1.
         alpha: f32,
     },
     /// Hard sigmoid: min(max(x + 3, 0), 6) / 6 (Howard and others 2019, arXiv 1905.02244), `torch.nn.functional.hardsigmoid`.

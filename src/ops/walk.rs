@@ -71,23 +71,24 @@ macro_rules! widths {
 pub(crate) use widths;
 
 impl Widths {
-    /// The kernel for rows of `length` values that follow each other without a gap, and the units in one.
+    /// Returns the kernel for rows of `length` values that follow each other without a gap, and the units (vec4s or values) in a
+    /// row.
     pub fn fit(&'static self, length: u32) -> (&'static Kernel, u32) {
         if length.is_multiple_of(4) { (&self.vec4, length / 4) } else { (&self.f32, length) }
     }
 
-    /// The kernel for images that are taken as a whole, and the units in one.
+    /// Returns the kernel for images that are taken as a whole, and the units (vec4s or values) in an image.
     pub fn whole(&'static self, images: Shape) -> (&'static Kernel, u32) {
         self.fit(images.elements() / images.images())
     }
 
-    /// The kernel for such maps and its way over them.
+    /// Returns the kernel for maps of this shape, and how it goes over them.
     pub fn over(&'static self, maps: Shape) -> Walk {
         let (kernel, units) = self.fit(maps.pixels());
         Walk { kernel, images: maps.images(), channels: maps.channels(), units }
     }
 
-    /// The kernel and its way over such maps in units that lie in one row, and the number of units in a row.
+    /// Returns the kernel for maps of this shape and how it goes over them in units that lie in one row, and the units in a row.
     pub fn over_rows(&'static self, maps: Shape) -> (Walk, u32) {
         let (kernel, row_units) = self.fit(maps.width());
         let units = maps.height() * row_units;
@@ -111,22 +112,22 @@ pub(crate) struct Walk {
     kernel: &'static Kernel,
     pub images: u32,
     pub channels: u32,
-    /// Units of a plane: vec4s or pixels.
+    /// The number of units in a plane: vec4s or pixels.
     pub units: u32,
 }
 
 impl Walk {
-    /// Parameters of kernels that take no others.
+    /// Returns the parameters for kernels that take only the shape of maps.
     pub fn params(&self) -> WalkParams {
         WalkParams { images: self.images, channels: self.channels, units: self.units }
     }
 
-    /// Returns the uniform of normalisations.
+    /// Returns the parameters for normalisations, with the number `eps` that is added to the variance.
     pub fn with_eps(&self, eps: f32) -> EpsParams {
         EpsParams { images: self.images, channels: self.channels, units: self.units, eps }
     }
 
-    /// Launches one invocation for each unit, in workgroups of 64 that are as wide as a plane of few units, and taller
+    /// Records a launch of one invocation for each unit, in workgroups of 64 that are as wide as a plane of few units, and taller
     /// for it.
     pub fn each(
         &self,
@@ -147,8 +148,8 @@ impl Walk {
         to.dispatch(self.kernel, &constants, params, buffers, grid).map(drop)
     }
 
-    /// Launches one workgroup for each channel, which goes over the channel `passes` times. The subgroups of a workgroup
-    /// take turns on a CPU and switch at every barrier, so one subgroup is best there.
+    /// Records a launch of one workgroup for each channel, which goes over the channel `passes` times. The subgroups of a
+    /// workgroup take turns on a CPU and switch at every barrier, so one subgroup is best there.
     pub fn sums(
         &self,
         to: &mut Recording,

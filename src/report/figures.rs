@@ -6,7 +6,7 @@ use super::pictures::{Images, Sheet};
 use crate::Result;
 use crate::train::{Assessment, Config, Material, numbered};
 
-/// Steps that a trajectory shows.
+/// The largest number of steps that a picture of sampling shows.
 pub const COLUMNS: usize = 12;
 
 /// Makes the two pictures of a run with their captions, each with the name of its PNG file: samples beside real images, then

@@ -2,9 +2,9 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Columns of a letter, the space to the next among them.
+/// The number of pixel columns of a letter, with the space to the next letter.
 pub const WIDTH: u32 = 5;
-/// Rows of a letter.
+/// The number of pixel rows of a letter.
 pub const HEIGHT: u32 = 7;
 
 /// Returns the bitmap of a letter: its rows from the top, the leftmost column in bit 4. Letters with accents are drawn without

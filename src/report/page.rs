@@ -28,7 +28,7 @@ pub struct Figure {
 pub struct ReportData<'a> {
     /// The run's name.
     pub name: &'a str,
-    /// The configuration that was run.
+    /// The configuration that the run was trained with.
     pub config: &'a Config,
     /// The run's final measurements.
     pub metrics: &'a Metrics,

@@ -18,24 +18,24 @@ const TABLE_ROWS: usize = 24;
 pub struct Line {
     /// The curve's name in the legend.
     pub name: String,
-    /// (x, y) by rising x.
+    /// The points (x, y) of the curve, by rising x.
     pub points: Vec<(f64, f64)>,
     /// Whether the curve is a step function, whose values hold until the next one.
     pub stairs: bool,
 }
 
-/// Curves over one x axis.
+/// A plot of curves over one horizontal axis.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {
-    /// The heading above the plot.
+    /// The plot's heading, above the curves.
     pub title: String,
     /// The sentence below the plot: what is measured, and on which images.
     pub about: String,
     /// The label under the horizontal axis.
     pub x_label: String,
-    /// Curves; those without points are left out.
+    /// The curves of the plot; those without points are left out.
     pub lines: Vec<Line>,
-    /// Vertical marks: where something begins, and its name.
+    /// Vertical lines with a text each: where something begins, and its name.
     pub marks: Vec<(f64, String)>,
     /// Horizontal lines, such as a threshold that `about` names.
     pub levels: Vec<f64>,
@@ -44,7 +44,7 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// A `figure` with heading, legend, curves and table; nothing where there is no point.
+    /// Returns the HTML element `figure` with heading, legend, curves and table; nothing where there is no point.
     pub fn html(&self) -> String {
         let lines: Vec<Line> = self
             .lines
@@ -225,7 +225,7 @@ impl Plot {
     }
 }
 
-/// Text that is safe in HTML, attributes too.
+/// Returns text that is safe in HTML, in attributes too.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

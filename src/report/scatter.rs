@@ -19,25 +19,25 @@ const COLOURS: [&str; 8] =
 pub struct Point {
     /// The name beside the point.
     pub name: String,
-    /// The position of the point.
+    /// The position of the point, (x, y).
     pub at: (f64, f64),
     /// Half the length of the point's error bars.
     pub spread: (f64, f64),
 }
 
-/// All that is drawn.
+/// A scatter plot: heading, labels of the axes and points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scatter<'a> {
-    /// The heading above the plot.
+    /// The scatter plot's heading.
     pub title: &'a str,
-    /// Under and beside the axes.
+    /// The labels under the horizontal and beside the vertical axis.
     pub labels: [&'a str; 2],
-    /// The points; those that are not finite are left out.
+    /// The points of the plot; those that are not finite are left out.
     pub points: Vec<Point>,
 }
 
 impl Scatter<'_> {
-    /// Returns the SVG text.
+    /// Returns the scatter plot as SVG text.
     pub fn svg(&self) -> String {
         let finite = |point: &&Point| {
             [point.at.0, point.at.1, point.spread.0, point.spread.1].iter().all(|x| x.is_finite())

@@ -18,7 +18,7 @@ pub(super) enum Attacker {
 }
 
 impl Attacker {
-    /// An attack on the weights under training.
+    /// Makes an attack on the weights under training.
     pub async fn new(
         learner: &Learner,
         size: BatchSize,
@@ -60,7 +60,7 @@ impl Attacker {
         Ok(Self::None { images, labels })
     }
 
-    /// Returns the costs of an attack's step; None without an attack.
+    /// Returns the costs of one step of the attack; None without an attack.
     pub fn summary(&self) -> Option<&Summary> {
         match self {
             Self::Attack(attack) => Some(attack.summary()),
@@ -68,7 +68,7 @@ impl Attacker {
         }
     }
 
-    /// The buffers of the attacked images and of their labels.
+    /// Returns the buffers of the attacked images and of their labels.
     pub fn buffers(&self) -> (&Buffer, &Buffer) {
         match self {
             Self::Attack(attack) => (attack.image_buffer(), attack.label_buffer()),
@@ -76,8 +76,9 @@ impl Attacker {
         }
     }
 
-    /// Leaves the attacked images in the buffer. What is random in it is of the seed, the iteration, and the place in the
-    /// whole batch of each image, the first of which is at `first`: the same in pieces, in ranks and at once.
+    /// Attacks a batch of images, and leaves the attacked images in the buffer. What is random in it is of the seed, the
+    /// iteration, and the place in the whole batch of each image, the first of which is at `first`: the same in pieces, in ranks
+    /// and at once.
     pub async fn run(
         &mut self,
         gpu: &Gpu,

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 /// The number of contrastive steps T, and the AUCs of the latest batches, which decide when it grows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curriculum {
-    /// The present number of contrastive steps.
+    /// The present number T of gradient steps by which contrastive images are made.
     pub t: u32,
-    /// The AUCs since T last grew, at most `batches` of them.
+    /// The AUCs of the batches since T last grew, at most `batches` of them.
     pub window: VecDeque<f64>,
     max: u32,
     threshold: f64,
@@ -16,14 +16,15 @@ pub struct Curriculum {
 }
 
 impl Curriculum {
-    /// Makes a curriculum from `start` to `max` steps; the mean is over as many batches as `images` images need.
+    /// Makes a curriculum of `start` to `max` contrastive steps; the AUC is averaged over as many batches as `images` images
+    /// need.
     pub fn new(start: u32, max: u32, threshold: f64, images: u32, batch: u32) -> Self {
         let batches = images.div_ceil(batch.max(1)).max(1) as usize;
         Self { t: start, window: VecDeque::new(), max, threshold, batches }
     }
 
-    /// Takes note of a batch's AUC. T grows, and the window empties, when the window is full and its mean
-    /// reaches the threshold.
+    /// Notes the AUC of a batch, and adds a contrastive step if the mean AUC has passed the threshold. T grows, and the window
+    /// empties, when the window is full and its mean reaches the threshold.
     pub fn note(&mut self, auc: f64) {
         self.window.push_back(auc);
         if self.window.len() > self.batches {

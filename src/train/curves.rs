@@ -42,8 +42,8 @@ pub(super) struct Curves {
 }
 
 impl Curves {
-    /// Opens the curves of a run whose log already has `before`: the table is rewritten from it, the events go into a new
-    /// file.
+    /// Opens the table and the TensorBoard files of a run whose log already has `before`: the table is rewritten from it, the
+    /// events go into a new file.
     pub fn open(
         run: &Path,
         before: &[Event],
@@ -57,13 +57,14 @@ impl Curves {
         Ok(Self { path, csv, events })
     }
 
-    /// Writes the table anew with these events alone; TensorBoard's reader takes the last of an iteration's numbers by itself.
+    /// Writes the table of the run's numbers anew with these events alone; TensorBoard's reader takes the last of an iteration's
+    /// numbers by itself.
     pub fn replace(&mut self, events: &[Event]) -> Result<()> {
         self.csv = begin(&self.path, events)?;
         Ok(())
     }
 
-    /// Adds one iteration.
+    /// Adds the numbers of one iteration.
     pub fn step(&mut self, step: &Step) -> Result<()> {
         let numbers = numbers(step)?;
         let failed = |error| Error::bad_file(&self.path, error);
@@ -78,7 +79,7 @@ impl Curves {
         self.events.scalars(step.iteration, &scalars)
     }
 
-    /// A picture of an iteration.
+    /// Adds a picture that was made in an iteration.
     pub fn image(&mut self, step: u64, tag: &str, size: [u32; 2], png: &[u8]) -> Result<()> {
         self.events.image(step, tag, size, png)
     }

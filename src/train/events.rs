@@ -145,11 +145,11 @@ pub enum Event {
         /// The number of iterations that the phase has in all.
         total: u64,
     },
-    /// An iteration is finished.
+    /// A training iteration is finished, with these measurements.
     Step(Step),
     /// A note, such as that training went back to a checkpoint, or that contrastive images get one more gradient step from now on.
     Note {
-        /// A sentence for the user.
+        /// The note, one sentence for the user.
         text: String,
     },
     /// A checkpoint was written to disk.

@@ -143,7 +143,7 @@ impl Loaded {
     }
 }
 
-/// Names for classes that have none.
+/// Returns numbers as the names of classes that have none.
 pub fn numbered(classes: u32) -> Vec<String> {
     (0..classes).map(|class| class.to_string()).collect()
 }

@@ -20,7 +20,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Locks a run's folder until this is dropped.
+    /// Locks a run's folder until the returned lock is dropped.
     ///
     /// # Errors
     /// `BadFile` where another process trains in it, with its number, host and beginning, or where nothing can be written.

@@ -32,9 +32,9 @@ pub(super) struct Loss {
     pub graph: Graph,
     pub weights: Weights,
     pub given: Vec<(Value, Given)>,
-    /// Inputs that are written once, with their values.
+    /// The graph's inputs that are written once, with their values.
     pub constants: Vec<(Value, Vec<f32>)>,
-    /// Inputs that change from replay to replay.
+    /// The graph's inputs that change from step to step.
     pub changing: Vec<Value>,
     pub terms: Vec<(Term, Value)>,
     pub logits: Value,
@@ -168,7 +168,7 @@ impl Loss {
         sketch.finish(model, classified, Some(joint), Some(real))
     }
 
-    /// Returns the values to read after a replay.
+    /// Returns the graph's values that are read back after a step: loss terms and logits.
     pub fn wanted(&self) -> Vec<Value> {
         let terms = self.terms.iter().map(|(_, value)| *value);
         terms.chain([self.logits]).chain(self.joint).collect()

@@ -21,16 +21,16 @@ pub(super) struct LossScale(Arc<Mutex<State>>);
 /// The state of a scale, which a checkpoint keeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct State {
-    /// The factor of the loss.
+    /// The factor by which the loss is multiplied, so that gradients do not vanish in half precision.
     pub scale: f32,
-    /// The number of good steps since it changed.
+    /// The number of steps with finite gradients since the factor changed.
     pub good: u32,
-    /// The number of steps that were left out since training began.
+    /// The number of steps that were left out since training began, because gradients were not finite.
     pub left_out: u64,
 }
 
 impl LossScale {
-    /// Makes the first scale for a precision.
+    /// Makes the loss scale with which training in a precision begins.
     pub fn new(precision: Precision) -> Self {
         let scale = if precision == Precision::Mixed { FIRST } else { 1.0 };
         Self(Arc::new(Mutex::new(State { scale, good: 0, left_out: 0 })))
@@ -40,17 +40,17 @@ impl LossScale {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the state.
+    /// Returns the loss scale with its counts, for a checkpoint.
     pub fn state(&self) -> State {
         *self.held()
     }
 
-    /// Takes over a checkpoint's state.
+    /// Sets the loss scale and its counts from a checkpoint.
     pub fn restore(&self, state: State) {
         *self.held() = state;
     }
 
-    /// Moves the scale after a step whose gradients were all finite, or were not.
+    /// Raises or lowers the loss scale after a step whose gradients were all finite, or were not.
     pub fn follow(&self, finite: bool) {
         let mut state = self.held();
         let State { scale, good, left_out } = *state;

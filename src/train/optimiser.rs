@@ -19,7 +19,7 @@ pub enum Optimiser {
     Adam {
         /// The decay of the mean and of the mean square of gradients, from 0 to below 1.
         betas: [f64; 2],
-        /// The weight decay of all trained weights.
+        /// The weight decay of all trained weights, as Adam or AdamW applies it.
         weight_decay: f32,
         /// Whether weight decay is decoupled from the gradient, as in AdamW.
         decoupled: bool,

@@ -6,7 +6,7 @@ use crate::data::Random;
 use crate::model::Tensor;
 use crate::{Error, Result};
 
-/// Samples of JEM, and the source of random ones.
+/// The replay buffer of JEM, which holds samples to go on with, and draws random ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplayBuffer {
     images: Vec<f32>,
@@ -57,12 +57,12 @@ impl ReplayBuffer {
         }
     }
 
-    /// The buffer as a checkpoint's tensor: \[samples, C, H, W\].
+    /// Returns the replay buffer as a tensor of a checkpoint: \[samples, C, H, W\].
     pub fn tensor(&self) -> Result<Tensor> {
         Tensor::new(self.shape.to_vec(), self.images.clone())
     }
 
-    /// Takes the buffer from a checkpoint. Err for another shape.
+    /// Sets the replay buffer from a checkpoint. Err for another shape.
     pub fn restore(&mut self, tensor: &Tensor) -> Result<()> {
         if tensor.shape != self.shape {
             let given = format_args!("samples of shape {:?}", tensor.shape);

@@ -76,7 +76,7 @@ impl Config {
     }
 }
 
-/// Whether the losses of both stages can be made of this network, as far as graphs tell: what cannot be trained is to be said
+/// Checks that the losses of both stages can be made of this network, as far as graphs tell: what cannot be trained is to be said
 /// before hours of what can be.
 ///
 /// # Errors

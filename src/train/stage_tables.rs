@@ -22,16 +22,16 @@ pub enum StageAttack {
 /// The settings that the tables of both stages have in common: iterations, batches and the optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// The number of iterations, one batch each; a stage of 0 is left out.
+    /// The number of training iterations of the stage, of one batch each; 0 leaves the stage out.
     pub iterations: u32,
-    /// The number of images of each kind in a batch. Stage 2 has three kinds: real ones, attacked ones, and contrastive ones, which
-    /// the network learns to tell from real ones.
+    /// The number of images in a batch; in stage 2 the number of real, of attacked and of contrastive images (which the network
+    /// learns to tell from real ones) each.
     pub batch: u32,
     /// The number of images that go through the device at once, a divisor of the batch; 0 for the whole batch, or less
     /// where memory is short.
     #[serde(default)]
     pub micro_batch: u32,
-    /// The learning rate between warm-up and decay.
+    /// The full learning rate, which holds between warm-up and decay.
     pub learning_rate: f64,
     /// The number of iterations over which the learning rate rises linearly: in iteration `it` it is (it + 1)/warm_up of the full
     /// rate.
@@ -40,9 +40,9 @@ pub struct Schedule {
     /// The share of the iterations after which the learning rate begins to fall to 0 by a cosine: 0 from the start, 1 for never.
     #[serde(default)]
     pub decay_from: f64,
-    /// The weight decay, for all parameters.
+    /// The weight decay, for all parameters of the network.
     pub weight_decay: f64,
-    /// Nesterov's momentum, if the optimiser is SGD.
+    /// The momentum (Nesterov's), if the optimiser is SGD.
     pub momentum: f64,
     /// The optimiser: SGD, Adam or AdamW.
     #[serde(default)]

@@ -20,19 +20,19 @@ const REPLAY: &str = "replay";
 /// The state of a run beside its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Memory {
-    /// The state of stage 2.
+    /// The state of stage 2 (dual adversarial training) beside the weights.
     pub recall: Recall,
     /// The number of training images that were drawn, as `stop.images` counts them.
     pub images: u64,
     /// The number of times that the run went back after it diverged.
     pub roll_backs: u32,
-    /// The step that it last went back to.
+    /// The iteration to which the run last went back after it diverged.
     pub returned: Option<u64>,
-    /// Best accuracy under attack on the validation images.
+    /// The best accuracy under attack on the validation images so far.
     pub best: Option<f64>,
-    /// The number of validations since the best one.
+    /// The number of validations since the best accuracy under attack.
     pub stale: u32,
-    /// Images that go through at once in stage 1 and in stage 2; 0 before that is known.
+    /// The number of images that go through the network at once in stage 1 and in stage 2; 0 before that is known.
     pub micro: [u32; 2],
 }
 
@@ -99,7 +99,7 @@ pub async fn take(
     Ok(Some([model, state]))
 }
 
-/// The bytes of [`take`]'s two files under their names.
+/// Returns the bytes of a checkpoint's two files ([`take`]) under their names.
 pub fn encode([model, state]: &[Checkpoint; 2]) -> Result<Vec<(&'static str, Vec<u8>)>> {
     Ok(vec![(MODEL_FILE, model.to_bytes()?), (STATE_FILE, state.to_bytes()?)])
 }

@@ -14,13 +14,13 @@ use std::sync::Arc;
 pub(super) struct Joining {
     /// The number of equal pieces of a batch, each with a loss of its own, that are joined; 1 for images that stand alone.
     pub pieces: u32,
-    /// Whether running statistics follow this loss: of all that one process makes, the first alone. The others come to
-    /// the same statistics, which would count again.
+    /// Whether batch norm's running statistics are updated by this loss: of all that one process makes, the first alone. The
+    /// others come to the same statistics, which would count again.
     pub leads: bool,
 }
 
 impl Joining {
-    /// All images of a batch, or a part whose statistics are its own.
+    /// The setting for a loss whose batch norm statistics are of its own images alone.
     pub const NONE: Self = Self { pieces: 1, leads: true };
 }
 
@@ -84,7 +84,8 @@ impl Pauses {
         self.0.iter().map(|(_, values)| *values).collect()
     }
 
-    /// Joins the vectors of this rank's pieces at a pause with those of all ranks, in the order of the batch, by a message to all.
+    /// Joins the statistics of this process's pieces at a pause with those of all processes, in the order of the batch, by a
+    /// message to all.
     pub fn join(&self, world: &World, at: usize, own: &[[Vec<f32>; 2]]) -> Result<[Vec<f32>; 2]> {
         let kind = self.0.get(at).map_or(Joined::Means, |(kind, _)| *kind);
         if !world.is_shared() {

@@ -45,8 +45,8 @@ impl Validator {
         })
     }
 
-    /// Shares of images classified correctly: clean, and attacked. Of all ranks' images, in all ranks; so is what is wrong
-    /// with them.
+    /// Measures accuracy on the validation images, clean and under attack. Of all ranks' images, in all
+    /// ranks; so is what is wrong with them.
     pub async fn measure(&mut self) -> Result<Accuracies> {
         if !self.world.is_shared() {
             return self.under.measure(&self.images, &self.labels, |_| Ok(())).await;

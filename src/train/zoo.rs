@@ -38,21 +38,21 @@ struct Zoo {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the program alone shows them"))]
 pub(crate) struct Entry {
-    /// The name after `zoo:`.
+    /// The network's name, as it stands after `zoo:`.
     pub name: String,
-    /// The path in the repository.
+    /// The path of the network's file in the repository.
     pub file: String,
-    /// The SHA-256 of the file, in hexadecimal digits.
+    /// The SHA-256 of the network's file, in hexadecimal digits.
     pub sha256: String,
-    /// The architecture and the side of its images.
+    /// The architecture of the network and the side of its images.
     pub architecture: String,
-    /// The data it was trained on.
+    /// The data that the network was trained on.
     pub data: String,
-    /// The licence of the weights.
+    /// The licence of the network's weights.
     pub licence: String,
-    /// The page about it, in the repository.
+    /// The path of the page about the network in the repository.
     pub card: String,
-    /// The measured numbers.
+    /// The measured numbers of the network, such as its accuracy.
     pub number: Vec<Number>,
 }
 
@@ -61,11 +61,11 @@ pub(crate) struct Entry {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the program alone shows them"))]
 pub(crate) struct Number {
-    /// The name of the quantity.
+    /// The name of the measured quantity.
     pub what: String,
-    /// The measured value.
+    /// The measured value of the quantity.
     pub value: f64,
-    /// The command that measures it.
+    /// The command line of this program that measures the quantity.
     pub command: String,
 }
 

@@ -15,9 +15,9 @@ const RANKS: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "R
 /// Says that more than one process was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launched {
-    /// The number of processes, as the launcher counts them.
+    /// The number of processes of the run, as the launcher counts them.
     pub size: u32,
-    /// This process's number; 0 where the launcher does not say.
+    /// This process's number in the run; 0 where the launcher does not say.
     pub rank: u32,
     variable: &'static str,
     by: &'static str,

@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Ends this process with all others.
+    /// Ends all processes of the run, this one included.
     pub fn end(&self, code: u8, sentence: &str) {
         drop(self.ask(Ask::End(code, sentence.to_owned())));
     }

@@ -47,19 +47,19 @@ impl Watch {
         }
     }
 
-    /// Returns this rank's progress.
+    /// Returns how far this process is.
     pub fn here(&self) -> String {
         self.state.reached.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes note of a sign of life.
+    /// Notes how far another process is, as it said in a sign of life.
     pub fn heard(&mut self, rank: usize, reached: String) {
         if let (Some(when), Some(what)) = (self.heard.get_mut(rank), self.reached.get_mut(rank)) {
             (*when, *what) = (Instant::now(), reached);
         }
     }
 
-    /// Returns the message about a dead rank, once it is this rank's turn to print it.
+    /// Returns the message about a process that died, once it is this process's turn to print it.
     pub fn look(&mut self) -> Option<String> {
         if self.dead.is_none() {
             let dead =

@@ -24,7 +24,7 @@ use throw::{Thrown, throw};
 use tuning::Tuning;
 use wasm_bindgen::prelude::*;
 
-/// A device of this page's or worker's own.
+/// A GPU device that this page or worker has for itself.
 #[wasm_bindgen]
 pub struct Engine {
     gpu: Gpu,
@@ -33,14 +33,14 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the adapter that the browser gives; `low_power` asks for the thriftier of two.
+    /// Opens the adapter that the browser gives; `low_power` asks for the one of two that uses less power.
     pub async fn open(low_power: bool) -> Thrown<Self> {
         let options = Options { low_power, ..Options::default() };
         Ok(Self { gpu: Gpu::new(&options).await.map_err(throw)?, tuning: None })
     }
 
-    /// Lets networks that are made from now on measure the kernels of their shapes and take the fastest, for so many
-    /// seconds in all; `kept` is what [`Engine::measured`] gave at some other time, or nothing. False for a `kept` of another adapter,
+    /// Lets networks that are made from now on measure the kernels of their shapes and take the fastest, for this many seconds in
+    /// all; `kept` is what [`Engine::measured`] gave at some other time, or nothing. False for a `kept` of another adapter,
     /// driver or version, or a damaged one: then all is measured anew.
     pub fn tune(&mut self, seconds: f64, kept: Option<String>) -> bool {
         let tuning_budget = Duration::try_from_secs_f64(seconds).unwrap_or_default();
@@ -50,13 +50,13 @@ impl Engine {
         kept.is_none_or(|kept| self.gpu.keep_measured(kept.as_bytes()).is_ok())
     }
 
-    /// The table of what was measured so far, to be kept by the page; nothing where nothing was.
+    /// Returns the table of the kernels measured so far, to be kept by the page; nothing where nothing was measured.
     pub fn measured(&self) -> Option<String> {
         self.gpu.measured()
     }
 
-    /// How far tuning is, as JSON: `done` of `total` shapes, `answered` in all, and `dropped`, the kernels that may not run
-    /// on this device. Nothing before the first shape.
+    /// Returns how far the measurement of kernels is, as JSON: `done` of `total` shapes, `answered` in all, and `dropped`, the
+    /// kernels that may not run on this device. Nothing before the first shape.
     pub fn tuning(&self) -> Option<String> {
         self.tuning.as_ref().and_then(Tuning::told)
     }
@@ -78,7 +78,7 @@ impl Engine {
         .to_string()
     }
 
-    /// Returns the counts of calls to the device so far.
+    /// Returns the counts of what the device has made and done so far, such as buffers and submissions.
     pub fn counts(&self) -> String {
         let counts = self.gpu.counts();
         json!({
@@ -92,19 +92,19 @@ impl Engine {
         .to_string()
     }
 
-    /// The network of a safetensors file; `side` is for a file that says none, and 0 where the caller knows none either.
+    /// Reads the network of a safetensors file; `side` is for a file that says none, and 0 where the caller knows none either.
     pub async fn network(&self, name: String, bytes: Uint8Array, side: u32) -> Thrown<Network> {
         let side = Some(side).filter(|&side| side > 0);
         Network::new(&self.gpu, &name, &bytes.to_vec(), side).await.map_err(throw)
     }
 
-    /// A two-dimensional model with random weights.
+    /// Makes a model of points in the plane, with random weights.
     pub async fn toy(&self, classes: u32, seed: f64) -> Thrown<toy::Toy> {
         toy::Toy::new(&self.gpu, classes, seed as u64).await.map_err(throw)
     }
 
-    /// Runs one of [`checks`], as built or as lowered for the device, and returns whether it passes, with the largest
-    /// error.
+    /// Runs one of the reference cases ([`checks`]), as built or as lowered for the device, and returns whether it passes, with
+    /// the largest error.
     pub async fn check(
         &self,
         index: usize,
@@ -133,7 +133,7 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").into()
 }
 
-/// The reference cases: their names and files, and the file of their weights.
+/// Returns the reference cases as JSON: their names and files, and the file of their weights.
 #[wasm_bindgen]
 pub fn checks() -> String {
     let checks = CHECKS.iter().map(|check| json!({ "name": check.name, "file": check.file }));
@@ -149,8 +149,8 @@ pub fn starts(seed: f64, count: usize, channels: u32, side: u32) -> Thrown<Vec<f
     drawn.map(|batch| batch.images).map_err(throw)
 }
 
-/// A picture as a network takes it, CHW in \[0, 1\], from red, green, blue and alpha bytes; `fit` is what the network's
-/// description says. The program reads its files by the same lines.
+/// Makes the image that a network takes, CHW in \[0, 1\], of a picture's red, green, blue and alpha bytes; `fit` is what the
+/// network's description says. The program reads its files by the same lines.
 #[wasm_bindgen]
 pub fn prepare(
     rgba: &[u8],

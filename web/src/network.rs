@@ -14,7 +14,7 @@ use lapidary::{Error, Result};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-/// A network on the device.
+/// A network with its weights on the device.
 #[wasm_bindgen]
 pub struct Network {
     pub(crate) metadata: Metadata,
@@ -57,7 +57,7 @@ pub fn asking(stop: &Function) -> impl FnMut(u32) -> Result<()> {
 
 #[wasm_bindgen]
 impl Network {
-    /// Describes architecture, sizes and training as JSON.
+    /// Describes the network's architecture, sizes and training as JSON.
     pub fn describe(&self) -> String {
         let Self { metadata, class_names, model, side, fit, .. } = self;
         let parameters = model.parameters();
@@ -78,14 +78,14 @@ impl Network {
         .to_string()
     }
 
-    /// Makes logits of batches of `images` ready.
+    /// Prepares a classifier for batches of `images` images.
     pub async fn classifier(&self, images: u32) -> Thrown<Classifier> {
         let made = eval::Classifier::new(&self.model, &self.weights, self.size(images)).await;
         Ok(Classifier { inner: made.map_err(throw)? })
     }
 
-    /// Makes projected gradient steps on batches of `images` ready. `objective` is `joint`, `logsumexp`,
-    /// `cross-entropy` or `cross-entropy-targeted`, `norm` is `l2` or `linf`, `eps` may be infinite.
+    /// Prepares projected gradient steps on batches of `images` images. `objective` is `joint`, `logsumexp`, `cross-entropy` or
+    /// `cross-entropy-targeted`, `norm` is `l2` or `linf`, `eps` may be infinite.
     pub async fn ascent(
         &self,
         images: u32,
@@ -120,7 +120,7 @@ impl Network {
     }
 }
 
-/// Computes logits for batches of one size.
+/// Computes a network's logits for batches of one size.
 #[wasm_bindgen]
 pub struct Classifier {
     inner: eval::Classifier,
@@ -128,13 +128,13 @@ pub struct Classifier {
 
 #[wasm_bindgen]
 impl Classifier {
-    /// K logits an image, of any number of images.
+    /// Returns K logits for each image, of any number of images.
     pub async fn logits(&mut self, images: Vec<f32>) -> Thrown<Vec<f32>> {
         self.inner.logits(&images).await.map_err(throw)
     }
 }
 
-/// Takes gradient steps on batches of one size.
+/// Takes projected gradient steps on batches of images of one size.
 #[wasm_bindgen]
 pub struct Ascent {
     attack: PgdAttack,
@@ -142,7 +142,7 @@ pub struct Ascent {
 
 #[wasm_bindgen]
 impl Ascent {
-    /// Sets images, the ball's centre and labels.
+    /// Sets the images to move, the ball's centre and the labels.
     pub async fn start(
         &mut self,
         images: Vec<f32>,
@@ -153,8 +153,8 @@ impl Ascent {
         self.attack.start(&start).await.map_err(throw)
     }
 
-    /// Takes steps in submissions of about 100 ms. `stop` is asked after each; where it answers true, this fails with
-    /// `AbortError`.
+    /// Takes gradient steps on the images, in submissions of about 100 ms. `stop` is asked after each; where it answers true,
+    /// this fails with `AbortError`.
     pub async fn run(&mut self, steps: u32, stop: Function) -> Thrown<()> {
         self.attack.run(steps, asking(&stop)).await.map_err(throw)
     }
@@ -166,7 +166,7 @@ impl Ascent {
         Ok(images)
     }
 
-    /// Describes the costs of a step as JSON.
+    /// Describes the costs of one gradient step as JSON.
     pub fn summary(&self) -> String {
         let summary = self.attack.summary();
         json!({
@@ -179,7 +179,7 @@ impl Ascent {
         .to_string()
     }
 
-    /// GPU time of each launch of a step, the median of `repetitions`: kernel and milliseconds.
+    /// Measures the GPU time of each kernel launch of a gradient step, the median of `repetitions`: kernel and milliseconds.
     pub async fn profile(&mut self, repetitions: u32) -> Thrown<String> {
         let timings = self.attack.profile(repetitions).await.map_err(throw)?;
         let rows: Vec<_> =

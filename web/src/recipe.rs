@@ -5,28 +5,28 @@ use lapidary::ops::Norm;
 use lapidary::{Error, Result};
 use serde_json::Value;
 
-/// The settings of a training; the package has filled in and checked each.
+/// The settings of a training in a page; the JavaScript package has filled in and checked each.
 pub struct Recipe {
     /// Whether contrastive images are made beside the attacked ones: `dat`, and not `at`.
     pub dual: bool,
     pub steps: u64,
     pub batch: u32,
     pub learning_rate: f64,
-    /// The ball of the attack.
+    /// The norm in which the radius of the attack's ball is measured.
     pub norm: Norm,
     pub eps: f32,
-    /// The most steps that contrastive images take, and their L2 length.
+    /// The largest number of gradient steps that contrastive images take.
     pub contrastive_steps: u32,
     pub step_size: f32,
     pub augment: Augment,
     pub seed: u64,
     pub class_names: Vec<String>,
-    /// Whether the last layer is made anew for these classes.
+    /// Whether the network's last layer is made anew for these classes.
     pub new_head: bool,
 }
 
 impl Recipe {
-    /// Reads the JSON object that the package makes. Err for what it never sends.
+    /// Reads the settings from the JSON object that the JavaScript package makes. Err for what it never sends.
     pub fn parse(text: &str) -> Result<Self> {
         let json: Value = serde_json::from_str(text)
             .map_err(|error| Error::mismatch("training", error, "a JSON object"))?;

@@ -3,10 +3,10 @@
 use lapidary::Error;
 use wasm_bindgen::JsValue;
 
-/// The result of exported functions.
+/// The result of functions that JavaScript calls.
 pub type Thrown<T> = Result<T, JsValue>;
 
-/// An `Error` whose `name` is the variant's.
+/// Makes a JavaScript `Error` whose `name` is the variant of the library's error.
 pub fn throw(error: Error) -> JsValue {
     let name = match &error {
         Error::NoAdapter(_) => "NoAdapter",

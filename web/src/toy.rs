@@ -30,7 +30,7 @@ const WEIGHT_DECAY: f32 = 1e-4;
 /// Rows and columns of the map.
 const MAP: u32 = 48;
 
-/// A model in training.
+/// A classifier of points in the plane, under training.
 #[wasm_bindgen]
 pub struct Toy {
     update: Program,
@@ -148,7 +148,7 @@ impl Toy {
 
 #[wasm_bindgen]
 impl Toy {
-    /// Learns from points (x and y of each in \[0, 1\]) with their labels, so many steps. Back come the last binary
+    /// Trains on points (x and y of each in \[0, 1\]) with their labels, for this many steps. Back come the last binary
     /// cross-entropy, the last cross-entropy, and the contrastive points.
     pub async fn train(
         &mut self,
@@ -165,14 +165,14 @@ impl Toy {
         Ok(read.concat())
     }
 
-    /// Logits over the unit square, row by row from above, K a place; as many rows as columns.
+    /// Returns the logits over the unit square, row by row from above, K for each place; as many rows as columns.
     pub async fn map(&mut self) -> Thrown<Vec<f32>> {
         self.map.submit().await.map_err(throw)?;
         let [.., logits] = self.results;
         self.map.read(logits).await.map_err(throw)
     }
 
-    /// The number of steps taken.
+    /// Returns the number of training steps taken.
     pub fn steps(&self) -> f64 {
         self.done as f64
     }

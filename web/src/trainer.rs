@@ -58,7 +58,7 @@ struct Contrastive {
     curriculum: Curriculum,
 }
 
-/// A host's copy of all that changes from step to step, to go on from after the device was lost.
+/// A copy, in main memory, of all that changes from step to step, to go on from after the device was lost.
 #[wasm_bindgen]
 pub struct Snapshot {
     parts: [StateDict; 3],
@@ -180,7 +180,7 @@ impl Trainer {
 
 #[wasm_bindgen]
 impl Network {
-    /// Makes training on `images` (NCHW in \[0, 1\]) with their labels ready; `recipe` is JSON, see [`Recipe`].
+    /// Prepares training on `images` (NCHW in \[0, 1\]) with their labels; `recipe` is JSON, see [`Recipe`].
     pub async fn trainer(
         &self,
         recipe: &str,
@@ -194,8 +194,8 @@ impl Network {
 
 #[wasm_bindgen]
 impl Trainer {
-    /// Takes one step, in submissions of about 100 ms after each of which `stop` is asked, and returns as JSON what it
-    /// reports.
+    /// Takes one training step, in submissions of about 100 ms after each of which `stop` is asked, and returns as JSON what the
+    /// step reports.
     pub async fn step(&mut self, stop: Function) -> Thrown<String> {
         let report = self.take_step(&stop).await.map_err(throw)?;
         let accuracy = self.attacked_accuracy(&report.logits).map_err(throw)?;
@@ -218,13 +218,13 @@ impl Trainer {
         Ok(told.to_string())
     }
 
-    /// The share of all pictures, as they are, that the averaged weights name rightly.
+    /// Returns the share of all pictures, without augmentation or attack, that the averaged weights classify correctly.
     pub async fn accuracy(&mut self) -> Thrown<f64> {
         let Self { judge, images, .. } = self;
         accuracy(judge, images.images(), images.labels()).await.map_err(throw)
     }
 
-    /// Copies everything that changes to the host.
+    /// Copies everything that changes from step to step to main memory.
     pub async fn snapshot(&self) -> Thrown<Snapshot> {
         let Learner { live, momentum, average, .. } = &self.learner;
         let mut parts = Vec::new();
@@ -249,7 +249,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// The averaged weights as a file of safetensors, with classes and normalisation.
+    /// Returns the averaged weights as a safetensors file, with classes and normalisation.
     pub async fn file(&self) -> Thrown<Uint8Array> {
         let weights = self.learner.average.download().await.map_err(throw)?;
         let metadata = Metadata { step: Some(self.done), ..self.published.clone() };

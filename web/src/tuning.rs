@@ -12,12 +12,12 @@ struct State {
     dropped: Vec<String>,
 }
 
-/// Notes the tuning events of one device.
+/// Notes how far the measurement of kernels on one device is.
 #[derive(Debug)]
 pub struct Tuning(Arc<Mutex<State>>);
 
 impl Tuning {
-    /// Listens to a device, in place of whoever did before.
+    /// Listens to the tuning events of a device, in place of an earlier listener.
     pub fn of(gpu: &Gpu) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let noted = state.clone();
@@ -38,7 +38,7 @@ impl Tuning {
         Self(state)
     }
 
-    /// The state as JSON; nothing before the first shape.
+    /// Returns how far the measurement of kernels is, as JSON; nothing before the first shape.
     pub fn told(&self) -> Option<String> {
         let State { done, total, answered, dropped } =
             self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -141,7 +141,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The name on the command line.
+    /// Returns the step's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pgd => "pgd-step",

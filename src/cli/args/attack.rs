@@ -10,9 +10,9 @@ use crate::data::is_picture;
 use crate::eval::{AttackName, Loss, Version};
 use crate::train::fraction;
 
-/// Steps of `attack`'s PGD where none are given.
+/// The number of steps of `attack`'s PGD where the arguments give none.
 pub const PGD_STEPS: u32 = 50;
-/// Starts of `attack`'s PGD where none are given.
+/// The number of starts of `attack`'s PGD where the arguments give none.
 pub const PGD_RESTARTS: u32 = 1;
 
 /// The arguments of the command `attack`.
@@ -115,7 +115,7 @@ impl Attack {
     }
 }
 
-/// The names of [`Version`] on the command line.
+/// The names of AutoAttack's versions ([`Version`]) on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum VersionName {
     Standard,
@@ -137,7 +137,7 @@ impl From<VersionName> for Version {
     }
 }
 
-/// [`Loss`] by the usual names.
+/// The losses that PGD can increase ([`Loss`]), by their usual names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LossName {
     Ce,

@@ -92,7 +92,7 @@ fn rename(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// [`Activation`] by its usual names.
+/// The activation functions of networks ([`Activation`]), by their usual names.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ActivationName {
     Relu,

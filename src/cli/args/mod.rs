@@ -144,7 +144,7 @@ impl From<Tuning> for crate::gpu::Tune {
     }
 }
 
-/// The filters of Winograd that programs may use.
+/// The choice of Winograd filters that may compute 3x3 convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Winograd {
     /// Winograd's filter F(4x4, 3x3) on Mesa's lavapipe, which computes on the CPU; on GPUs none, unless --tune finds one faster

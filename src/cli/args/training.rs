@@ -102,7 +102,7 @@ pub struct Plan {
     pub tflops: Option<f64>,
 }
 
-/// The bytes a second between ranks unless told otherwise: a network card of 100 Gb/s, less what protocols take.
+/// The assumed speed of the network between processes, in bytes a second: a network card of 100 Gb/s, less what protocols take.
 pub const BANDWIDTH: f64 = 10e9;
 
 fn bandwidth(text: &str) -> Result<f64, String> {

@@ -6,7 +6,7 @@ use crate::data::Fit;
 use crate::ops::Norm;
 use crate::train::fraction;
 
-/// [`Norm`] by its usual names, which say enough in the help.
+/// The norms of images' changes ([`Norm`]) by their usual names, which say enough in the help.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum NormName {
     L2,

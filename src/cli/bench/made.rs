@@ -18,7 +18,7 @@ const REPETITIONS: u32 = 3;
 /// The shortest measurement, in seconds.
 const SECONDS: f64 = 0.2;
 
-/// A network by name, for 3 channels, and the side that it is mostly used at.
+/// Returns a network by its name, for 3 channels, and the side of the images that it is mostly used at.
 pub fn network(name: &str) -> Result<(Network, u32)> {
     let unknown = || Error::BadConfig {
         key: "--model".into(),
@@ -43,7 +43,7 @@ pub fn network(name: &str) -> Result<(Network, u32)> {
     Ok((Network::from(made), 32))
 }
 
-/// A step made ready.
+/// A step of a network, or a single convolution, made ready to be measured.
 pub enum Made {
     Climb(Box<PgdAttack>),
     Update(Box<(Learner, Update)>),
@@ -51,7 +51,7 @@ pub enum Made {
 }
 
 impl Made {
-    /// A step of a network on images of `side` by `side`.
+    /// Makes a step of a network ready, on images of `side` by `side` pixels.
     pub async fn step(gpu: &Gpu, model: &Network, size: BatchSize, what: Step) -> Result<Self> {
         let parameters = model.parameters();
         let initial = model.initial(0);
@@ -77,7 +77,7 @@ impl Made {
         Ok(Self::Climb(Box::new(attack)))
     }
 
-    /// A 3x3 convolution of stride 1, `forward`, or its `image-gradient` or `weight-gradient`.
+    /// Makes a 3x3 convolution of stride 1 (`forward`) or one of its gradients (`image-gradient`, `weight-gradient`) ready.
     pub async fn layer(gpu: &Gpu, what: &str, [images, channels, side]: [u32; 3]) -> Result<Self> {
         let mut graph = Graph::default();
         let map = Shape::new(images, channels, side, side)?;
@@ -112,7 +112,7 @@ impl Made {
         gpu.wait().await
     }
 
-    /// Steps that one measurement takes, found by running some.
+    /// Returns the number of steps that one measurement takes, found by running some.
     pub async fn repeats(&mut self, gpu: &Gpu) -> Result<u32> {
         let mut repeats = 1;
         while repeats < 1 << 12 && self.seconds(gpu, repeats).await? < SECONDS {
@@ -128,7 +128,7 @@ impl Made {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// GPU time of each launch.
+    /// Returns the GPU time of each kernel launch of a step.
     pub async fn profile(&mut self) -> Result<Vec<Timing>> {
         match self {
             Self::Climb(attack) => attack.profile(REPETITIONS).await,
@@ -137,7 +137,7 @@ impl Made {
         }
     }
 
-    /// Returns the costs of a step.
+    /// Returns the costs of one step, such as its arithmetic operations and memory.
     pub fn summary(&self) -> &Summary {
         match self {
             Self::Climb(attack) => attack.summary(),
@@ -147,7 +147,7 @@ impl Made {
     }
 }
 
-/// The middle one, or the higher of two. NaN of none.
+/// Returns the middle one of the values, or of an even number the higher of the two in the middle. NaN of none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

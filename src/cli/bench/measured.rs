@@ -11,21 +11,21 @@ use crate::gpu::{Gpu, Timing};
 use crate::graph::Summary;
 use crate::ops::Peak;
 
-/// A step on an adapter.
+/// The measurements of a network's step on an adapter.
 pub struct Measured<'a> {
     pub args: &'a args::Bench,
     pub side: u32,
     pub gpu: &'a Gpu,
     pub peak: Peak,
-    /// Seconds from nothing to the end of the first step.
+    /// The seconds from the start of the preparation to the end of the first step.
     pub ready: f64,
-    /// The number of pipelines, and the milliseconds that making them took.
+    /// The number of compute pipelines, and the milliseconds that making them took.
     pub pipelines: (u64, f64),
-    /// Bytes of all buffers.
+    /// The bytes of all buffers on the device.
     pub memory: u64,
-    /// Milliseconds of a step.
+    /// The milliseconds of a step, one number for each measurement.
     pub times: Vec<f64>,
-    /// The time of each launch; empty where the adapter has no timestamps.
+    /// The time of each kernel launch of a step; empty where the adapter has no timestamps.
     pub timings: Vec<Timing>,
     pub plan: &'a Summary,
 }
@@ -106,7 +106,7 @@ impl Measured<'_> {
         rows.into_values().collect()
     }
 
-    /// The object that `--json` prints.
+    /// Returns the measurements as the JSON object that `--json` prints.
     pub fn json(&self) -> Value {
         let adapter = self.gpu.adapter();
         let plan = self.plan;
@@ -176,7 +176,7 @@ impl Measured<'_> {
         self.memory.saturating_sub(known)
     }
 
-    /// The tables that are printed otherwise.
+    /// Returns the measurements as tables of text.
     pub fn text(&self) -> anyhow::Result<String> {
         let mut text = String::new();
         let args::Bench { model, batch, what, .. } = self.args;

@@ -20,7 +20,7 @@ use crate::ops::peak;
 pub use made::{Made, network};
 use measured::Measured;
 
-/// Measures one step.
+/// Runs the command `bench`, which measures one step of a network.
 pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
     if let Some(chip) = &args.predict {
         return predict::run(session, args, chip);

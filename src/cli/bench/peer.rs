@@ -15,7 +15,7 @@ const TORCH: &str = include_str!("../../../benches/peers/torch_peer.py");
 /// The program that measures burn, as cargo builds it, from the repository's root.
 const BURN: &str = "benches/peers/burn/target/release/lapidary-peer-burn";
 
-/// A process at work.
+/// A process of another library, such as PyTorch, that measures its own steps when asked.
 pub struct Peer {
     pub name: &'static str,
     pub version: String,
@@ -27,7 +27,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts it for steps of a network. Err, in words on how to install it, if it cannot be started or ends.
+    /// Starts the process of another library, ready to measure steps of a network. Err, in words on how to install it, if it
+    /// cannot be started or ends.
     pub fn start(
         peer: args::Peer,
         args: &args::Bench,
@@ -93,7 +94,7 @@ impl Peer {
         Ok((number("ms"), number("ready_seconds")))
     }
 
-    /// The most bytes that it had.
+    /// Returns the most bytes of memory that the other library's process had.
     pub fn memory(&mut self) -> Option<u64> {
         self.ask("memory").ok()?.get("bytes")?.as_u64()
     }

@@ -31,7 +31,7 @@ impl Parts {
     }
 }
 
-/// Measures steps of rank 0 alone, then of all ranks together. `--batch` is the whole world's.
+/// Measures training steps of the first process alone, then of all processes together. `--batch` is the whole world's.
 pub fn run(
     session: &Session,
     args: &args::Bench,

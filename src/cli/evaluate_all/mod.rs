@@ -64,7 +64,7 @@ impl Asked {
     }
 }
 
-/// Runs `eval all`.
+/// Runs the command `eval all`.
 pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let world = session.world()?;
     let loaded = args.network.load()?;
@@ -275,7 +275,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// The bytes of a picture of the folder for reports; `None` where it is not there.
+/// Returns the bytes of a picture in the folder, for reports; `None` where it is not there.
 pub fn picture(folder: &Path, name: &str) -> Option<Vec<u8>> {
     std::fs::read(folder.join(name)).ok()
 }

@@ -31,7 +31,7 @@ const COLUMNS: [(&str, &str, usize); 19] = [
 /// as `AUROC, PATH`; missing ones were not measured.
 pub type Numbers = BTreeMap<String, f64>;
 
-/// The runs of one row.
+/// The runs of one row of the paper's table, one for each seed.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
     /// The row's name in files.
@@ -40,14 +40,14 @@ pub struct Runs {
     pub title: String,
     /// The numbers of each seed that came to an end.
     pub seeds: Vec<(u64, Numbers)>,
-    /// Seeds whose training diverged.
+    /// The seeds of the row whose training diverged.
     pub diverged: Vec<u64>,
 }
 
 /// A mean with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
-    /// The number of values.
+    /// The number of values that the mean is of.
     pub count: usize,
     /// The mean of the values.
     pub mean: f64,
@@ -56,7 +56,7 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// `None` of no values.
+    /// Returns the mean of the values and its standard error; `None` of no values.
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len();
         if count == 0 {
@@ -99,7 +99,7 @@ fn columns(rows: &[Runs]) -> Vec<(String, String, usize)> {
     columns
 }
 
-/// Writes one line for each row, and a note about diverged runs.
+/// Returns the table as Markdown, with a line for each row, and a note about diverged runs.
 pub fn markdown(rows: &[Runs]) -> String {
     let columns = columns(rows);
     let headings: Vec<_> = columns.iter().map(|(_, heading, _)| heading.as_str()).collect();
@@ -128,7 +128,7 @@ pub fn markdown(rows: &[Runs]) -> String {
     text
 }
 
-/// A line for each row and measure: row, measure, number of seeds, mean, standard error.
+/// Returns the table as CSV, with a line for each row and measure: row, measure, number of seeds, mean, standard error.
 pub fn csv(rows: &[Runs]) -> String {
     let mut text = "row,measure,seeds,mean,standard_error\n".to_owned();
     for row in rows {
@@ -141,7 +141,7 @@ pub fn csv(rows: &[Runs]) -> String {
     text
 }
 
-/// A line for each number of each run: row, seed, measure, value.
+/// Returns the numbers of all runs as CSV, with a line for each number: row, seed, measure, value.
 pub fn runs_csv(rows: &[Runs]) -> String {
     let mut text = "row,seed,measure,value\n".to_owned();
     for row in rows {

@@ -23,7 +23,7 @@ const NEIGHBOURS: usize = 3;
 const SUBSETS: (usize, usize) = (100, 1000);
 const SEED: u64 = 0;
 
-/// A network on a device, with its view of the real test images.
+/// A second classifier on a device that judges samples, with its view of the real test images.
 pub struct Judge {
     classifier: Classifier,
     classes: usize,
@@ -59,7 +59,7 @@ impl Scale {
 }
 
 impl Judge {
-    /// Opens the network of a run's folder.
+    /// Opens the network in a run's folder as the judge.
     pub fn new(session: &Session, gpu: &Gpu, run: &Path, data: Option<&str>) -> Result<Self> {
         let loaded = Loaded::new(Some(run), None)?;
         let Loaded { model, checkpoint, side, .. } = &loaded;
@@ -76,7 +76,7 @@ impl Judge {
         Ok(Self { classifier, classes, words, real, scale })
     }
 
-    /// Judges f32 samples in a file, NCHW, where the label of sample i is i mod K.
+    /// Judges the samples in a file of f32 values, NCHW, where the label of sample i is i mod K.
     pub fn judge(&mut self, samples: &Path) -> Result<Value> {
         let bytes = std::fs::read(samples).map_err(|error| Error::bad_file(samples, error))?;
         if bytes.is_empty() || !bytes.len().is_multiple_of(4 * self.words) {

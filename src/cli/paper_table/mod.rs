@@ -33,7 +33,7 @@ use work::{Ended, Settings, Work};
 /// The seed of the network that judges, which no row has.
 const JUDGES_SEED: u64 = 1_000_000;
 
-/// Does the unfinished steps, then writes the table.
+/// Runs the command `paper-table`: does the unfinished trainings and measurements, then writes the table.
 pub fn run(session: &Session, args: &args::PaperTable) -> anyhow::Result<()> {
     let settings = settings(args)?;
     let all = args.set.rows(settings.budget)?;

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use crate::Result;
 use crate::train::{Config, ObjectiveName};
 
-/// The objectives to compare, and their images.
+/// The training methods that the paper's table compares, and their images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Comparison {
     /// The embedded Fashion-MNIST images, 16x16, WRN-10-1: hours on two CPU cores
@@ -18,7 +18,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// The name on the command line.
+    /// Returns the comparison's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
@@ -27,7 +27,8 @@ impl Comparison {
         }
     }
 
-    /// Returns the default budget of a row, in passes; None where presets have their own iterations.
+    /// Returns the default training budget of a row, in passes of a batch through the network; None where presets have their own
+    /// iterations.
     pub fn budget(self) -> Option<u64> {
         match self {
             Self::Small => Some(6_000),
@@ -36,7 +37,7 @@ impl Comparison {
         }
     }
 
-    /// Returns one configuration for each row, in the order of the table.
+    /// Returns one training configuration for each row, in the order of the table.
     pub fn rows(self, budget: Option<u64>) -> Result<Vec<Row>> {
         let definitions: &[Definition] = match self {
             Self::Small => &SMALL,
@@ -47,16 +48,16 @@ impl Comparison {
     }
 }
 
-/// A row, ready to be trained with any seed.
+/// A row of the paper's table, a training method that can be run with any seed.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The row's name in folders and files.
     pub name: &'static str,
     /// The row's title in the table.
     pub title: &'static str,
-    /// The preset that it begins with.
+    /// The preset that the row's configuration begins with.
     pub preset: &'static str,
-    /// The changed settings, as `--set` takes them.
+    /// The settings in which the row differs from its preset, as `--set` takes them.
     pub changes: Vec<String>,
 }
 

@@ -22,51 +22,51 @@ const DIVERGED: i32 = 5;
 /// The time that a command may take to save after this program was asked to stop.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// The settings that all runs share.
+/// The settings that all runs of the paper's table share.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The number of passes that each row may spend.
+    /// The number of passes of a batch through the network that each row may spend.
     pub budget: Option<u64>,
     /// Whether to take a tenth of the presets' own iterations.
     pub tenth: bool,
-    /// Labelled images, instead of the presets'.
+    /// The labelled images to train on, instead of the presets'.
     pub data: Option<String>,
-    /// Further sets of images of no class.
+    /// Further sets of out-of-distribution images.
     pub ood: Vec<String>,
     /// The largest number of test images.
     pub images: u32,
-    /// The number of samples.
+    /// The number of samples to draw from each network.
     pub samples: u32,
     /// The number of test images for AutoAttack; 0 for no AutoAttack.
     pub attacked: u32,
-    /// Weights of a feature extractor.
+    /// The weights of the feature extractor in whose features samples are compared with real images.
     pub extractor: Option<PathBuf>,
-    /// Words before commands that share their work, as `mpirun -n 4`.
+    /// The words that go before commands that several processes share, such as `mpirun -n 4`.
     pub launcher: Vec<String>,
 }
 
 /// The way in which training ended.
 pub enum Ended {
-    /// Training finished a run, in this folder.
+    /// Training finished a run, in the folder named.
     Trained(PathBuf),
     /// Training diverged, without a finished run.
     Diverged,
 }
 
-/// Runs commands of this program.
+/// Runs the commands of this program that the paper's table needs.
 pub struct Work<'a> {
     /// The session whose adapter the commands use.
     pub session: &'a Session,
-    /// Whether a signal has come.
+    /// The handle that says whether a signal to stop has come.
     pub stop: &'a Stop,
-    /// The folder of the comparison.
+    /// The folder of the comparison's runs, table and figure.
     pub out: &'a Path,
     /// The settings that all runs share.
     pub settings: &'a Settings,
 }
 
 impl Work<'_> {
-    /// Trains a row with a seed, in the folder of that name.
+    /// Trains a row of the table with a seed, in the folder of that name.
     pub fn train(&mut self, row: &Row, seed: u64, name: &str) -> anyhow::Result<Ended> {
         let folder = self.out.join(name);
         let (run, diverged) = (folder.join("run"), folder.join("diverged.json"));
@@ -97,8 +97,8 @@ impl Work<'_> {
         Ok(Ended::Trained(run))
     }
 
-    /// The numbers of a row with a seed: trained and measured, as far as that was not done before. `None` where training
-    /// diverges. `say` is told what is done next.
+    /// Returns the numbers of a row of the table with a seed: trained and measured, as far as that was not done before. `None`
+    /// where training diverges. `say` is told what is done next.
     pub fn measured(
         &mut self,
         row: &Row,
@@ -265,7 +265,7 @@ fn succeeded(words: &[String], output: &Output) -> anyhow::Result<String> {
     anyhow::bail!("`lapidary {}` ended with {}: {said}", words.join(" "), output.status)
 }
 
-/// A file with one JSON value.
+/// Reads a file with one JSON value.
 pub fn read_json(file: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(file).map_err(|error| Error::bad_file(file, error))?;
     serde_json::from_str(&text).map_err(|error| Error::bad_file(file, error))

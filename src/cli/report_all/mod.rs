@@ -183,7 +183,7 @@ fn facts(state: &State) -> String {
     )
 }
 
-/// The results in a few lines for a terminal.
+/// Returns the results of `eval all` in a few lines for a terminal.
 pub fn summary(state: &State, report: &Path) -> String {
     let mut text = String::new();
     let mut put = |name: &str, value: Option<String>, about: &str| {

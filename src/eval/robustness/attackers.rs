@@ -45,13 +45,13 @@ impl Attacker {
         Ok(Self { attack, name, size })
     }
 
-    /// Whether this is the attack `name` for batches of this size.
+    /// Returns whether this is the attack `name` for batches of this size.
     pub fn is(&self, name: AttackName, size: BatchSize) -> bool {
         (self.name, self.size) == (name, size)
     }
 
-    /// Attacks at most as many images as it was made for. `round` is the number of the start and of the target. `progress`
-    /// is told the share that is done, and may stop by an error.
+    /// Attacks a batch of images, or fewer, and returns the results. `round` is the number of the start and of the target.
+    /// `progress` is told the share that is done, and may stop by an error.
     pub async fn attack(
         &mut self,
         settings: &AutoAttack,

@@ -19,7 +19,7 @@ impl<'a> Lane<'a> {
         Self { weights, attacker: None }
     }
 
-    /// The attack for batches of this size, made ready unless it is.
+    /// Returns the attack for batches of this size, which is made ready unless it is already.
     pub async fn attacker(
         &mut self,
         settings: &AutoAttack,

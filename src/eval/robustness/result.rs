@@ -19,7 +19,7 @@ pub struct RobustAccuracy {
     pub robust_accuracy: f64,
     /// The attacks that were run, in order. None is run once every image is broken.
     pub attacks: Vec<AttackResult>,
-    /// The outcome for each image.
+    /// The outcome of the evaluation for each image.
     pub points: Vec<Point>,
     /// For each image the attacked image that was misclassified, or the original where no attack broke it: NCHW in \[0, 1\].
     pub images: Vec<f32>,

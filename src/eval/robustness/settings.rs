@@ -125,7 +125,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The loss that PGD maximises.
+/// The loss that the attack PGD with restarts maximises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// The cross-entropy of the network's output with the label.
@@ -145,7 +145,7 @@ pub struct RestartedPgd {
     pub step_size: f32,
     /// The number of starts: the first at the image itself, all others at random points of the ball.
     pub restarts: u32,
-    /// The part of the last direction that is kept, below 1. Above 0 the attack is
+    /// The momentum, which is the part of the last step's direction that is kept, below 1. Above 0 the attack is
     /// [`MomentumPgd`](crate::attack::MomentumPgd), whose result is the iterate of highest loss; at 0 it is
     /// [`Pgd`](crate::attack::Pgd), whose result is the last iterate.
     pub momentum: f32,
@@ -179,9 +179,9 @@ impl RestartedPgd {
 pub struct AutoAttack {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// Radius of the ball around each image; finite, above 0.
+    /// The radius of the ball around each image that the attacks stay in; finite, above 0.
     pub eps: f32,
-    /// The attacks, in the order they run.
+    /// The attacks of the evaluation, in the order in which they run.
     pub attacks: Vec<AttackName>,
     /// The seed of all random numbers. An image's random numbers depend on it and on the image's index.
     pub seed: u64,

@@ -28,8 +28,8 @@ pub enum FilePrecision {
     F16,
 }
 
-/// Tensors in the order of the file, and the strings of `__metadata__`. Err for a header that does not fit the
-/// file, and for tensors that overlap.
+/// Reads the tensors in the order of the file, and the strings of `__metadata__`. Err for a header that does not fit the file,
+/// and for tensors that overlap.
 #[expect(clippy::type_complexity, reason = "a name for the pair would say less")]
 pub fn tensors<R: Read + Seek>(
     input: &mut Input<R>,

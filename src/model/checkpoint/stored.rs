@@ -5,7 +5,7 @@ use crate::files::{Checked, Input, Kind, elements};
 use crate::model::Tensor;
 use std::io::{Read, Seek};
 
-/// Bytes of a file that have a CRC-32.
+/// A range of a file's bytes with the CRC-32 that they should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summed {
     pub start: u64,
@@ -14,7 +14,7 @@ pub struct Summed {
 }
 
 impl Summed {
-    /// Checks the bytes against their sum.
+    /// Checks that the bytes have the CRC-32 that the file says.
     pub fn check<R: Read + Seek>(&self, input: &mut Input<R>, what: &str) -> Checked<()> {
         input.section(self.start, self.length)?;
         let mut sum = crc32fast::Hasher::new();
@@ -27,28 +27,28 @@ impl Summed {
     }
 }
 
-/// A tensor's place in its file.
+/// The place of a tensor's numbers in a file, with their type and order.
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub kind: Kind,
-    /// The shape, as PyTorch has it.
+    /// The tensor's shape, as PyTorch has it.
     pub shape: Vec<usize>,
-    /// Numbers from one index to the next, a side each; None where the order is row-major.
+    /// The numbers from one index to the next, for each dimension of the tensor; None where the order is row-major.
     pub strides: Option<Vec<usize>>,
-    /// The byte of the file at which the first number begins.
+    /// The byte of the file at which the tensor's first number begins.
     pub start: u64,
-    /// The storage it lies in, where that has a sum.
+    /// The storage that the tensor lies in, where the storage has a CRC-32.
     pub summed: Option<Summed>,
 }
 
 impl Stored {
-    /// Whether the tensor holds whole numbers, as the counters, masks and indices that networks keep beside their
+    /// Returns whether the tensor holds whole numbers, as the counters, masks and indices that networks keep beside their
     /// weights.
     pub fn is_whole(&self) -> bool {
         matches!(self.kind, Kind::Other("int64" | "int32" | "int16" | "bool" | "uint8", _))
     }
 
-    /// Err for numbers that are not those of weights.
+    /// Refuses tensors whose numbers are of a type that weights never have.
     pub fn check_kind(&self) -> Checked<()> {
         let Kind::Other(name, _) = self.kind else { return Ok(()) };
         Err(format!(
@@ -56,8 +56,8 @@ impl Stored {
         ))
     }
 
-    /// The numbers as f32, row-major. The caller has checked the storage's sum, and that so many may be
-    /// allocated. Err if they are no floating-point numbers or the file ends before.
+    /// Reads the tensor's numbers as f32, row-major. The caller has checked the storage's sum, and that so many may be allocated.
+    /// Err if they are no floating-point numbers or the file ends before.
     pub fn read<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Tensor> {
         self.check_kind()?;
         let count = elements(&self.shape).ok_or("the tensor has more than 2^63 values")?;

@@ -15,7 +15,7 @@ use std::str::FromStr;
 /// PyTorch's default for batch normalisation: files do not say what a network was trained with.
 const MOMENTUM: f32 = 0.1;
 
-/// The most values that one layer joins: beyond what the widest of networks do.
+/// The largest number of values that one layer joins: beyond what the widest of networks do.
 pub const MOST_JOINED: usize = 64;
 
 /// The operation of a layer. Maps are \[N, C, H, W\], and matrices \[N, C, 1, 1\].
@@ -47,49 +47,49 @@ pub enum Kind {
         /// The number added to the variance.
         eps: f32,
     },
-    /// Joins the channels of several values.
+    /// Joins several feature maps along their channels.
     Concat,
-    /// Adds one number to each channel, \[C\].
+    /// Adds one number to each channel; the numbers are \[C\].
     ChannelAdd,
-    /// Multiplies each channel by one number, \[C\].
+    /// Multiplies each channel by one number; the numbers are \[C\].
     ChannelMul,
-    /// The sum of two values; the second may have one pixel for each image and channel.
+    /// The sum of two feature maps; the second may have one pixel for each image and channel.
     Add,
-    /// Multiplies two maps.
+    /// Multiplies two feature maps, value by value.
     Mul,
     /// Multiplies all values by one number.
     Scale {
-        /// The number to multiply by.
+        /// The number that all values are multiplied by.
         factor: f32,
     },
-    /// A function of each value.
+    /// An element-wise function, such as ReLU.
     Unary(Unary),
-    /// The largest of windows.
+    /// Max pooling: the largest value of each window.
     MaxPool(MaxPool),
-    /// The mean of windows that follow each other.
+    /// Average pooling: the mean of each window, for windows that follow each other without overlap.
     AvgPool {
-        /// The side of a window.
+        /// The side of a pooling window.
         kernel: u32,
     },
-    /// The mean around each pixel.
+    /// The mean of the pixels around each pixel that lie in the image, a pooling of stride 1.
     LocalMean {
-        /// Half of the window's side, rounded down.
+        /// Half of the side of the window that is averaged, rounded down.
         reach: u32,
     },
-    /// The mean of each plane.
+    /// Global average pooling: the mean of each channel of each image.
     GlobalAvgPool,
-    /// Adds zeros around maps.
+    /// Puts zeros around feature maps.
     Pad(Pad),
-    /// Turns a map into a matrix.
+    /// Turns feature maps into a matrix \[N, C H W\].
     Flatten,
 }
 
 /// A layer, its inputs (0 for the images, i for the result of layer i - 1) and its tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// The operation, with its settings.
+    /// The layer's operation, with its settings.
     pub kind: Kind,
-    /// The layers whose outputs it takes, as many as its kind has.
+    /// The layers whose outputs this layer takes, as many as its operation needs.
     pub inputs: Vec<usize>,
     /// Names and shapes of the layer's tensors.
     pub weights: Vec<(String, Vec<usize>)>,
@@ -229,7 +229,7 @@ impl Layer {
         })
     }
 
-    /// Adds its nodes; `inputs` are its inputs' values.
+    /// Adds the layer's nodes to a graph; `inputs` are the values of the layer's inputs.
     pub fn push(
         &self,
         graph: &mut Graph,

@@ -13,7 +13,7 @@ use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most layers of a network; something is wrong with a file that has more.
+/// The largest number of layers of an imported network; something is wrong with a file that has more.
 pub const MOST_LAYERS: usize = 5000;
 
 /// A network as a list of layers, such as one read from an ONNX file; the last layer's value is the logits.
@@ -79,22 +79,22 @@ impl Imported {
         }
     }
 
-    /// The layers, from images to logits.
+    /// Returns the network's layers, from images to logits.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// The number of channels of the images.
+    /// Returns the number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// The number of classes, which is the number of logits.
+    /// Returns the number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
 
-    /// The normalisation of the input; `None` where the network takes images as they are.
+    /// Returns the normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
@@ -106,14 +106,14 @@ impl Imported {
         all.filter(|parameter| seen.insert(parameter.name.clone())).collect()
     }
 
-    /// Weight and bias of the last layer, where it is a linear one.
+    /// Returns the names of weight and bias of the last layer, where it is a linear one.
     pub fn head(&self) -> Option<[Option<&str>; 2]> {
         let last = self.layers.last().filter(|layer| layer.kind == Kind::Linear)?;
         let name = |place: usize| last.weights.get(place).map(|(name, _)| name.as_str());
         Some([name(0), name(1)])
     }
 
-    /// The first non-linearity's name.
+    /// Returns the name of the network's first activation function.
     pub fn activation(&self) -> &'static str {
         let unary = |layer: &&Layer| matches!(layer.kind, Kind::Unary(_));
         self.layers.iter().find(unary).map_or("no non-linearity", |layer| layer.kind.name().0)
@@ -130,7 +130,8 @@ impl Imported {
         counts
     }
 
-    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]. Err for images that the layers do not fit.
+    /// Adds the nodes of the forward pass to a graph, from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]. Err for images
+    /// that the layers do not fit.
     pub fn logits(
         &self,
         graph: &mut Graph,

@@ -39,12 +39,13 @@ impl Translation {
         self.matrices.insert(value);
     }
 
-    /// Whether a node reads this value.
+    /// Returns whether a node of the graph reads this value.
     pub fn uses(&self, value: Value) -> bool {
         self.used.contains(&value)
     }
 
-    /// Adds what computes the node's first output; the others are for derivatives. Err for ops without a counterpart.
+    /// Adds the ONNX operators that compute the node's first output; the other outputs are for derivatives. Err for ops without a
+    /// counterpart.
     pub fn node(&mut self, graph: &Graph, node: &Node) -> Result<()> {
         use Attribute::{Float, Int, Ints};
         let op = node.op.name();

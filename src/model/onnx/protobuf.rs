@@ -1,7 +1,7 @@
 //! Encodes messages in Protocol buffers' wire format (<https://protobuf.dev/programming-guides/encoding>), as far as ONNX files
 //! need it. No library is used, because it would bring generated code for messages that are written in one place only.
 
-/// A message's fields, encoded one after the other.
+/// The fields of a protobuf message, encoded one after the other.
 #[derive(Debug, Default)]
 pub struct Message(pub Vec<u8>);
 
@@ -20,7 +20,7 @@ impl Message {
         self
     }
 
-    /// A string, or bytes.
+    /// Appends a field with a string or bytes.
     pub fn bytes(mut self, field: u64, value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref();
         self = self.head(field, value.len());
@@ -28,7 +28,7 @@ impl Message {
         self
     }
 
-    /// A message within this one.
+    /// Appends a field with a message.
     pub fn message(self, field: u64, value: Message) -> Self {
         self.bytes(field, value.0)
     }

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::gpu::{Access::*, Adapter, Kernel, Recording, Trust};
 use crate::graph::Launch;
 
-/// Computes y from x and w, or dx from dy and w.
+/// The kernel of a depthwise convolution, which computes y from x and w, or the derivative dx from dy and w.
 pub static DEPTHWISE: Kernel = Kernel {
     name: "conv2d_depthwise",
     source: &[

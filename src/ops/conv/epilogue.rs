@@ -6,22 +6,23 @@ pub enum Residual {
     /// No residual is added.
     #[default]
     None,
-    /// The affine map is applied to the convolution itself.
+    /// The residual is added to the convolution's sums before everything else.
     First,
     /// The residual is added after everything but the rectifier.
     Last,
 }
 
-/// The operations on sums before they are stored; each flag but `relu` and `bits` takes one more input, in this order.
+/// The operations on a convolution's sums before they are stored; each flag but `relu` and `bits` takes one more input, in this
+/// order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epilogue {
-    /// Times scale plus shift, from an input \[2, channels of y\]; with a mask the scale alone.
+    /// Multiplies each channel of y by a scale and adds a shift, from an input \[2, channels of y\]; with a mask it only scales.
     pub affine: bool,
-    /// Zero where a bit is not set of an input as [`ReluMask`](crate::ops::ReluMask) makes it, of y's shape.
+    /// Sets y to zero where a bit of an input is not set, which [`ReluMask`](crate::ops::ReluMask) makes, of y's shape.
     pub mask: bool,
-    /// Adds an input of y's shape.
+    /// Adds a residual, an input of y's shape, to y.
     pub residual: Residual,
-    /// Apply a rectifier: values below 0 become 0.
+    /// Applies a rectifier: values below 0 become 0.
     pub relu: bool,
     /// Whether there is one more output, the mask that [`ReluMask`](crate::ops::ReluMask) would make of y: see
     /// [`PackedConv2d::writes_bits`](super::PackedConv2d::writes_bits).

@@ -89,16 +89,17 @@ macro_rules! reads {
     };
 }
 
-/// A way to compute a convolution, as kernels that read buffers and one that reads copies of them in textures.
+/// A way to compute a convolution, as a kernel that reads buffers and one that reads copies of the buffers in textures.
 #[derive(Debug)]
 pub struct Reads {
-    /// The kernel that reads buffers.
+    /// The kernel that reads buffers directly.
     pub storage: Kernel,
     /// The kernel that reads copies of buffers in textures.
     pub texels: Kernel,
 }
 
-/// 3x3, stride 1, padding 1, rows of whole quads, either direction: by Winograd's filtering, on CPU rasterisers.
+/// A 3x3 convolution (stride and padding 1, rows of a multiple of 4 values) or its derivative for x, by Winograd on CPU
+/// rasterisers.
 pub static WINOGRAD: Kernel = packed!(
     shader,
     "conv2d_winograd",
@@ -110,7 +111,8 @@ pub static WINOGRAD: Kernel = packed!(
     "conv2d_tile",
     "conv2d_store_quads"
 );
-/// 3x3, stride 1, padding 1, rows of whole quads, either direction: computed directly, four columns at a time.
+/// A 3x3 convolution (stride and padding 1, rows of a multiple of 4 values) or its derivative for x, directly, four columns at a
+/// time.
 pub static QUADS: Reads =
     reads!("conv2d_quads", "conv2d_quads_texels", "conv2d_tile", "conv2d_store_quads");
 /// A kernel of CPU rasterisers without subgroups.
@@ -120,16 +122,17 @@ macro_rules! tall {
     };
 }
 
-/// The variant of [`QUADS`] for CPU rasterisers without subgroups, with rows and columns of whole eights.
+/// A 3x3 convolution or its derivative for x, as [`QUADS`], for CPU rasterisers without subgroups and multiples of 8 rows and
+/// columns.
 pub static TALL: Kernel = tall!("conv2d_tall", "conv2d_nine");
-/// The variant of [`HALVE`] for CPU rasterisers without subgroups.
+/// A 3x3 convolution of stride 2 that halves both sides, as [`HALVE`], for CPU rasterisers without subgroups.
 pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2d_halve_line");
-/// The variant of [`DOUBLE`] for CPU rasterisers without subgroups, for 3x3 kernels.
+/// The derivative for x of a 3x3 convolution of stride 2, as [`DOUBLE`], for CPU rasterisers without subgroups.
 pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
-/// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
+/// A 1x1 convolution of stride 1 or its derivative for x, or a 1x1 convolution of stride 2 that halves both sides.
 pub static POINT: Reads =
     reads!("conv2d_point", "conv2d_point_texels", "conv2d_tile", "conv2d_store_quads");
-/// 3x3, stride 2 that halves both sides.
+/// A 3x3 convolution of stride 2 that halves both sides.
 pub static HALVE: Reads = reads!(
     "conv2d_halve",
     "conv2d_halve_texels",
@@ -137,7 +140,7 @@ pub static HALVE: Reads = reads!(
     "conv2d_store_quads",
     "conv2d_halve_line"
 );
-/// Computes the derivative of [`HALVE`] for x, and that of a strided 1x1 convolution.
+/// The derivative for x of a 3x3 convolution that halves both sides ([`HALVE`]), or of a strided 1x1 convolution.
 pub static DOUBLE: Reads = reads!(
     "conv2d_double",
     "conv2d_double_texels",
@@ -145,7 +148,7 @@ pub static DOUBLE: Reads = reads!(
     "conv2d_store_quads",
     "conv2d_shifted"
 );
-/// Any kernel, stride and padding, either direction.
+/// A convolution of any filter size, stride and padding, or its derivative for x.
 pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels", "conv2d_store_words");
 
 macro_rules! gemm {
@@ -154,14 +157,16 @@ macro_rules! gemm {
     };
 }
 
-/// Any kernel, stride and padding, either direction, by whole workgroups, for rows of whole quads.
+/// A convolution of any filter size, stride and padding, or its derivative for x, by whole workgroups, for a multiple of 4
+/// columns.
 pub static GEMM: Kernel = gemm!("conv2d_gemm", "conv2d_store_quads");
-/// Any kernel, stride and padding, either direction, by whole workgroups, for rows of any width, and where the columns of a
-/// phase are not neighbours.
+/// A convolution of any filter size, stride and padding, or its derivative for x, by whole workgroups, for rows of any width, and
+/// where the columns of a phase are not neighbours.
 pub static GEMM_WORDS: Kernel =
     gemm!("conv2d_gemm_words", "conv2d_store_words", "conv2d_gemm_words");
 
-/// 3x3, stride 1, padding 1, either direction, by whole workgroups: rows of whole quads, input channels divisible by four.
+/// A 3x3 convolution (stride 1, padding 1) or its derivative for x, by whole workgroups: rows of a multiple of 4 values, input
+/// channels divisible by four.
 pub static BLOCK: Kernel = packed!(
     fetched,
     "conv2d_block",
@@ -175,7 +180,7 @@ pub static BLOCK: Kernel = packed!(
     "conv2d_store_quads"
 );
 
-/// 1x1, stride 1, either direction, by whole workgroups: planes of whole quads.
+/// A 1x1 convolution of stride 1 or its derivative for x, by whole workgroups: planes of a multiple of 4 pixels.
 pub static POINT_BLOCK: Kernel = packed!(
     fetched,
     "conv2d_point_block",
@@ -210,12 +215,12 @@ macro_rules! cooperative {
     };
 }
 
-/// Any kernel, stride and padding, either direction, by cooperative matrices of 16 by 16.
+/// A convolution of any filter size, stride and padding, or its derivative for x, by cooperative matrices of 16 by 16.
 pub static COOPERATIVE_16: Kernel = cooperative!("conv2d_cooperative_16", "cooperative_16");
-/// Any kernel, stride and padding, either direction, by cooperative matrices of 8 by 8.
+/// A convolution of any filter size, stride and padding, or its derivative for x, by cooperative matrices of 8 by 8.
 pub static COOPERATIVE_8: Kernel = cooperative!("conv2d_cooperative_8", "cooperative_8");
 
-/// Sums in slices of the input channels, added up: rows of whole quads.
+/// Adds up a convolution's sums over slices of the input channels: rows of a multiple of 4 values.
 pub static SUM_SLICES: Kernel = packed!(
     fetched,
     "conv2d_sum_slices",
@@ -228,7 +233,7 @@ pub static SUM_SLICES: Kernel = packed!(
     "conv2d_store_quads",
     "conv2d_slice_quads"
 );
-/// Sums in slices of the input channels, added up: rows of any width.
+/// Adds up a convolution's sums over slices of the input channels: rows of any width.
 pub static SUM_SLICES_WORDS: Kernel = packed!(
     fetched,
     "conv2d_sum_slices_words",
@@ -265,13 +270,13 @@ macro_rules! weights {
     };
 }
 
-/// The parts of dw: any kernel, stride and padding.
+/// Partial sums of a convolution's weight derivative dw: any filter size, stride and padding.
 pub static WEIGHTS_TAPS: Kernel =
     weights!(shader, "conv2d_weights", "conv2d_weights", "storage", Read, 0);
-/// The parts of dw: any kernel, stride and padding, through textures.
+/// Partial sums of a convolution's weight derivative dw: any filter size, stride and padding, through textures.
 pub static WEIGHTS_TAPS_TEXELS: Kernel =
     weights!(shader, "conv2d_weights_texels", "conv2d_weights", "texels", Texels, 8);
-/// The parts of dw: 3x3, padding 1, stride 1 or 2.
+/// Partial sums of a convolution's weight derivative dw: 3x3, padding 1, stride 1 or 2.
 pub static WEIGHTS_NINE: Kernel = weights!(
     shader,
     "conv2d_weights_nine",
@@ -281,7 +286,7 @@ pub static WEIGHTS_NINE: Kernel = weights!(
     0,
     "conv2d_weight_sums"
 );
-/// The parts of dw: 3x3, padding 1, stride 1 or 2, through textures.
+/// Partial sums of a convolution's weight derivative dw: 3x3, padding 1, stride 1 or 2, through textures.
 pub static WEIGHTS_NINE_TEXELS: Kernel = weights!(
     shader,
     "conv2d_weights_nine_texels",
@@ -307,12 +312,15 @@ macro_rules! weights_gemm {
     };
 }
 
-/// The parts of dw: any kernel, stride and padding, by whole workgroups; dy of rows of whole quads.
+/// Partial sums of a convolution's weight derivative dw: any filter size, stride and padding, by whole workgroups; dy of rows of
+/// a multiple of 4 values.
 pub static WEIGHTS_GEMM: Kernel = weights_gemm!("conv2d_weights_gemm", "quads", "conv2d_patch");
-/// The parts of dw: any kernel, stride and padding, by whole workgroups; dy of rows of any width.
+/// Partial sums of a convolution's weight derivative dw: any filter size, stride and padding, by whole workgroups; dy of rows of
+/// any width.
 pub static WEIGHTS_GEMM_WORDS: Kernel =
     weights_gemm!("conv2d_weights_gemm_words", "words", "conv2d_patch");
-/// The parts of dw: 1x1 kernels of stride 1, by whole workgroups; x and dy of rows of whole quads.
+/// Partial sums of a convolution's weight derivative dw: 1x1 filters of stride 1, by whole workgroups; x and dy of rows of a
+/// multiple of 4 values.
 pub static WEIGHTS_GEMM_POINTS: Kernel = weights_gemm!("conv2d_weights_gemm_points", "points");
 
 macro_rules! weights_cooperative {
@@ -331,14 +339,15 @@ macro_rules! weights_cooperative {
     };
 }
 
-/// The parts of dw: any kernel, stride and padding, by cooperative matrices of 16 by 16.
+/// Partial sums of a convolution's weight derivative dw: any filter size, stride and padding, by cooperative matrices of 16 by
+/// 16.
 pub static WEIGHTS_COOPERATIVE_16: Kernel =
     weights_cooperative!("conv2d_weights_cooperative_16", "cooperative_16");
-/// The parts of dw: any kernel, stride and padding, by cooperative matrices of 8 by 8.
+/// Partial sums of a convolution's weight derivative dw: any filter size, stride and padding, by cooperative matrices of 8 by 8.
 pub static WEIGHTS_COOPERATIVE_8: Kernel =
     weights_cooperative!("conv2d_weights_cooperative_8", "cooperative_8");
 
-/// The parts of dw: 3x3, stride 1, padding 1, by whole workgroups.
+/// Partial sums of a convolution's weight derivative dw: 3x3, stride 1, padding 1, by whole workgroups.
 pub static WEIGHTS_BLOCK: Kernel = weights!(
     fetched,
     "conv2d_weights_block",

@@ -28,38 +28,40 @@ macro_rules! packs {
     };
 }
 
-/// Packs the weights w.
+/// The kernel that packs a convolution's weights w into the order in which convolution kernels read them.
 pub static PACK: Kernel = packs!("conv2d_pack", "packed_weight", "packed", 0);
-/// Transforms the weights w for the kernel of CPU rasterisers.
+/// The kernel that transforms a convolution's weights w for the Winograd filter of CPU rasterisers.
 pub static PACK_WINOGRAD: Kernel = packs!("conv2d_pack_winograd", "winograd_kernel", "packed", 8);
-/// Computes U from w, for the batched product of [`Winograd::Two`] and [`Winograd::Four`].
+/// The kernel that transforms a convolution's weights w to U, for the batched product of [`Winograd::Two`] and
+/// [`Winograd::Four`].
 pub static WINOGRAD_WEIGHTS: Kernel =
     natively(packs!("winograd_weights", "winograd_kernel", "u", 0));
 
 /// The order in which packed weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WeightLayout {
-    /// The weights stay as they are.
+    /// The weights keep their values, in blocks of eight output channels.
     Octets,
-    /// Transformed for a filter: 36 or 16 for 9.
+    /// The weights are transformed for a Winograd filter: 36 or 16 numbers for the 9 of a 3x3 filter.
     Winograd(Winograd),
 }
 
 impl WeightLayout {
-    /// Whether packed weights take more words than the plain ones.
+    /// Returns whether the weights are transformed, and so take more words than the plain ones.
     pub fn is_transformed(self) -> bool {
         matches!(self, Self::Winograd(_))
     }
 }
 
-/// Input w \[O, I, R, C\]; output the packed weights as a vector.
+/// Packs a convolution's weights into the order in which a kernel reads them. Input w \[O, I, R, C\]; output the packed weights
+/// as a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackWeights {
-    /// Whether input and output channels change places.
+    /// Whether input and output channels change places, as for the derivative for x.
     pub transposed: bool,
-    /// Rows and columns from the last to the first.
+    /// Whether the filter's rows and columns are stored from the last to the first.
     pub flipped: bool,
-    /// The order in which weights are stored.
+    /// The order in which the packed weights are stored.
     pub layout: WeightLayout,
 }
 

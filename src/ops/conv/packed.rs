@@ -21,11 +21,11 @@ use crate::{Error, Result};
 pub struct PackedConv2d {
     /// The convolution's shapes and settings.
     pub problem: Problem,
-    /// Forward, or the derivative for x.
+    /// Whether the op computes the convolution or its derivative for x.
     pub role: ConvRole,
-    /// The row of the table that computes it.
+    /// The row of the table of convolution kernels that computes the op, with the size of its workgroups.
     pub choice: Choice,
-    /// The operations on sums before they are stored.
+    /// The operations on the convolution's sums before they are stored.
     pub epilogue: Epilogue,
 }
 
@@ -47,7 +47,8 @@ impl PackedConv2d {
         PackWeights { transposed, flipped: transposed && way.flips, layout: way.layout }
     }
 
-    /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.
+    /// Returns whether the convolution's epilogue can write bits of a mask: where a tile's four columns are a word's, and not of
+    /// a derivative.
     pub fn writes_bits(&self) -> bool {
         let quads = self.problem.y.width().is_multiple_of(4);
         self.role == ConvRole::Forward && (quads || self.choice.way.any_width)

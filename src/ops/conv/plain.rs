@@ -16,20 +16,20 @@ macro_rules! plain {
     };
 }
 
-/// Computes y from x and w.
+/// The plain kernel of a convolution, which computes y from x and w.
 pub static FORWARD: Kernel = plain!("conv2d", &[("x", Read), ("w", Read), ("y", Write)]);
-/// Computes dx from dy and w.
+/// The plain kernel of a convolution's derivative for x, which computes dx from dy and w.
 pub static INPUT_GRADIENT: Kernel =
     plain!("conv2d_input_gradient", &[("dy", Read), ("w", Read), ("dx", Write)]);
-/// Computes dw from dy and x.
+/// The plain kernel of a convolution's derivative for the weights, which computes dw from dy and x.
 pub static WEIGHT_GRADIENT: Kernel =
     plain!("conv2d_weight_gradient", &[("dy", Read), ("x", Read), ("dw", Write)]);
-/// Computes y from x and w, in groups.
+/// The plain kernel of a grouped convolution, which computes y from x and w.
 pub static GROUPED: Kernel = plain!("grouped_conv2d", &[("x", Read), ("w", Read), ("y", Write)]);
-/// Computes dx from dy and w, in groups.
+/// The plain kernel of a grouped convolution's derivative for x, which computes dx from dy and w.
 pub static GROUPED_INPUT_GRADIENT: Kernel =
     plain!("grouped_conv2d_input_gradient", &[("dy", Read), ("w", Read), ("dx", Write)]);
-/// Computes dw from dy and x, in groups.
+/// The plain kernel of a grouped convolution's derivative for the weights, which computes dw from dy and x.
 pub static GROUPED_WEIGHT_GRADIENT: Kernel =
     plain!("grouped_conv2d_weight_gradient", &[("dy", Read), ("x", Read), ("dw", Write)]);
 
@@ -48,7 +48,7 @@ pub struct Conv2d {
 /// range of inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupedConv2d {
-    /// The stride and padding.
+    /// The stride and padding of the convolution.
     pub conv: Conv2d,
     /// The number of groups, a divisor of I and of O; I for a depthwise convolution.
     pub groups: u32,

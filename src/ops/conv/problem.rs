@@ -9,26 +9,26 @@ use crate::{Error, Result};
 /// The part of a convolution that an op computes: result, or derivative for x or for the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConvRole {
-    /// y of x and w.
+    /// The convolution itself: y, computed from x and the weights w.
     Forward,
-    /// The derivative for x, of dy and w.
+    /// The convolution's derivative for x: dx, computed from dy and the weights w.
     InputGradient,
-    /// The derivative for w, of dy and x.
+    /// The convolution's derivative for the weights w: dw, computed from dy and x.
     WeightGradient,
 }
 
 /// A 2-D cross-correlation of x \[N, I, H, W\] with weights \[O, I / groups, R, C\] to y \[N, O, V, U\].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
-    /// The shape of x.
+    /// The shape of the convolution's input x.
     pub x: Shape,
-    /// Shape of the weights.
+    /// The shape of the convolution's weights.
     pub w: Shape,
-    /// The shape of y.
+    /// The shape of the convolution's output y.
     pub y: Shape,
-    /// Rows and columns of x from one output to the next; at least 1.
+    /// The stride, as the rows and the columns of x from one output to the next; at least 1.
     pub stride: [u32; 2],
-    /// Zeros added above and below, left and right.
+    /// The padding, as the rows of zeros added above and below, and the columns left and right.
     pub padding: [u32; 2],
     /// The number of groups: equal runs of output channels, each of which is computed from its run of the input channels.
     pub groups: u32,
@@ -69,7 +69,8 @@ uniform! {
 }
 
 impl Problem {
-    /// Makes a problem. Err if the weights do not fit x or the groups, and if there is no output.
+    /// Makes the problem of a convolution of x by weights w. Err if the weights do not fit x or the groups, and if there is no
+    /// output.
     pub fn new(conv: Conv2d, groups: u32, x: Shape, w: Shape) -> Result<Self> {
         let ([images, inputs, ..], [outputs, group_inputs, ..]) = (x.sides(), w.sides());
         let divides = |channels: u32| channels.checked_rem(groups) == Some(0);
@@ -100,23 +101,23 @@ impl Problem {
         Ok(Self { x, w, y, stride, padding, groups })
     }
 
-    /// Multiplications and additions, the same in each role.
+    /// Returns the number of multiplications and additions of the convolution, which is the same for its derivatives.
     pub fn flops(&self) -> u64 {
         let window = self.w.elements() / self.w.images();
         2 * u64::from(self.y.elements()) * u64::from(window)
     }
 
-    /// The floating-point operations for one image.
+    /// Returns the floating-point operations of the convolution for one image.
     pub fn image_flops(&self) -> u64 {
         self.flops() / u64::from(self.x.images())
     }
 
-    /// Rows and columns of the kernel.
+    /// Returns the rows and columns of the convolution's filter.
     pub fn kernel(&self) -> [u32; 2] {
         [self.w.height(), self.w.width()]
     }
 
-    /// Whether the kernel has this side, and stride and padding are these for rows and columns.
+    /// Returns whether the filter has this side, and stride and padding are these for rows and for columns.
     pub fn is(&self, side: u32, stride: u32, padding: u32) -> bool {
         (self.kernel(), self.stride, self.padding) == ([side; 2], [stride; 2], [padding; 2])
     }

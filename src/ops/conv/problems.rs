@@ -3,7 +3,7 @@
 
 use super::problem::{ConvRole, Problem};
 
-/// Problems in words, and whether one is among them in a role.
+/// A class of convolutions: its description in words, and a function that says whether a convolution in a role is among them.
 pub type Problems = (&'static str, fn(&Problem, ConvRole) -> bool);
 
 pub(super) const ANY: Problems = ("any", |_, _| true);

@@ -15,7 +15,7 @@ pub(super) const MOST_WORK: u64 = 1 << 33;
 /// workgroups for a fast one, whose units then wait for the last workgroups again and again.
 const MOST_WORK_OF_CARDS: u64 = 1 << 36;
 
-/// Returns the most operations of one launch on an adapter, unless one image has more.
+/// Returns the largest number of operations that one launch may compute on an adapter, unless a single image has more.
 pub fn most_work(adapter: &Adapter) -> u64 {
     if adapter.kind == AdapterKind::Discrete { MOST_WORK_OF_CARDS } else { MOST_WORK }
 }
@@ -23,7 +23,7 @@ pub fn most_work(adapter: &Adapter) -> u64 {
 /// The loops of an invocation over the terms of its sum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
-    /// The number of lines of an image, if the sum is over images; the kernel says what a line is. Else 1.
+    /// The number of lines of an image into which a sum over images is divided; the kernel says what a line is. Else 1.
     pub count: u32,
     /// The number of turns of all loops for one line, including that of the loop over lines.
     pub turns: u64,
@@ -60,7 +60,7 @@ impl Lines {
         Run { images: 1, lines: lines.clamp(1, self.count) }
     }
 
-    /// Turns of an invocation's loops in such a run.
+    /// Returns the number of turns that an invocation's loops take for such a run of images and lines.
     pub fn turns(&self, run: Run) -> u64 {
         u64::from(run.images) * (LOOP + u64::from(run.lines) * self.turns)
     }

@@ -22,7 +22,7 @@ pub(super) struct Share {
     pub x: Option<Words>,
     pub w: Option<Words>,
     pub y: Option<Words>,
-    /// Workgroups in y: blocks of eight output channels.
+    /// The number of workgroups in y: blocks of eight output channels.
     pub blocks: u32,
 }
 

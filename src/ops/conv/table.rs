@@ -20,37 +20,37 @@ use crate::{Error, Result};
 /// A row of the table of convolution kernels: a way to compute a convolution in some roles.
 #[derive(Debug)]
 pub struct Way {
-    /// A unique name, for tables and for measurements.
+    /// The row's unique name, for tables and for measurements.
     pub name: &'static str,
-    /// The roles that it computes.
+    /// The roles (convolution, derivative for x or for the weights) that the row's kernel computes.
     pub roles: &'static [ConvRole],
-    /// The order in which it reads weights.
+    /// The order in which the row's kernel reads packed weights.
     pub layout: WeightLayout,
-    /// The problems that it computes, in words and as a test.
+    /// The convolutions that the row's kernel can compute, in words and as a test.
     pub problems: Problems,
-    /// The adapters it runs on, in words and as a test.
+    /// The adapters that the row's kernel runs on, in words and as a test.
     pub adapters: Adapters,
     /// The allowed sizes of its workgroups: invocations for most ways, the static choice first.
     sizes: fn(&Problem, &Adapter) -> &'static [u32],
-    /// Whether it writes bits ([`Epilogue`](super::Epilogue)) even where rows are not whole quads.
+    /// Whether the row's kernel writes mask bits ([`Epilogue`](super::Epilogue)) even where rows are not a multiple of 4 columns.
     pub any_width: bool,
-    /// Whether it can sum input channels in slices, which one more launch adds up: see `slices`.
+    /// Whether the row's kernel can sum input channels in slices, which one more launch adds up: see `slices`.
     pub slices: bool,
-    /// Side of the cooperative matrices that it multiplies, which the adapter must have; 0 for none.
+    /// The side of the cooperative matrices that the row's kernel multiplies, which the adapter must have; 0 for none.
     pub cooperative: u32,
-    /// Whether it computes the derivative for x as a forward pass, with weights that are packed flipped.
+    /// Whether the row's kernel computes the derivative for x as a convolution with weights that are packed flipped.
     pub flips: bool,
     pub(super) launch: Launching,
 }
 
-/// The standing of a way on an adapter, given a user's preferences.
+/// Whether a row of the table of convolution kernels is used on an adapter, given a user's preferences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The way cannot run, or is known to lose.
+    /// The row's kernel cannot run on the adapter, or is known to be slower than another.
     Never,
-    /// Tuning measures the way.
+    /// The row's kernel is measured by tuning, and not used without it.
     Tried,
-    /// The static choice, unless a row above is.
+    /// The row's kernel is used without tuning, unless an earlier row can be.
     Usual,
 }
 
@@ -62,12 +62,12 @@ pub(super) enum Launching {
     Filter(Winograd),
 }
 
-/// A row of the table, with the size of its workgroups.
+/// A row of the table of convolution kernels, with the size of its workgroups.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
-    /// The row of the table.
+    /// The chosen row of the table of convolution kernels.
     pub way: &'static Way,
-    /// The size of a workgroup, among those that the row allows.
+    /// The size of a workgroup, one of those that the row allows.
     pub size: u32,
 }
 
@@ -90,7 +90,7 @@ const BACKWARD: &[ConvRole] = &[ConvRole::InputGradient];
 const BOTH: &[ConvRole] = &[ConvRole::Forward, ConvRole::InputGradient];
 const WEIGHTS: &[ConvRole] = &[ConvRole::WeightGradient];
 
-/// Adapters in words, and what a row is on one for a problem and a user's preferences.
+/// A class of adapters: its description in words, and a function that returns a row's standing on an adapter.
 pub type Adapters = (&'static str, fn(&Problem, &Adapter, &Preferences) -> Standing);
 
 const fn tiles(
@@ -124,12 +124,12 @@ impl Way {
         (self.sizes)(problem, adapter)
     }
 
-    /// The row of this name.
+    /// Returns the row of the table of convolution kernels that has this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         WAYS.iter().find(|way| way.name == name)
     }
 
-    /// Whether whole workgroups compute together, which is for GPUs.
+    /// Returns whether the invocations of a workgroup compute together, which is for GPUs.
     pub fn launches_groups(&self) -> bool {
         self.adapters.0 == GPUS
             || self.cooperative > 0
@@ -147,14 +147,14 @@ impl Way {
         }
     }
 
-    /// Whether the row can compute this problem on some adapter.
+    /// Returns whether the row can compute this convolution, or this derivative of it, on some adapter.
     pub fn computes(&self, problem: &Problem, role: ConvRole) -> bool {
         self.roles.contains(&role) && (self.problems.1)(problem, role)
     }
 
-    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest result. Sums in
-    /// another order are off by some 1e-5, filters round as [`Winograd`] says, and cooperative matrices round both of their
-    /// factors to half precision, by up to 2^-11.
+    /// Returns the largest allowed difference of the row's results from the plain kernel's, as a share of the largest result.
+    /// Sums in another order are off by some 1e-5, filters round as [`Winograd`] says, and cooperative matrices round both of
+    /// their factors to half precision, by up to 2^-11.
     pub fn bound(&self) -> f32 {
         if self.cooperative > 0 { 4e-3 } else { 1e-4 }
     }
@@ -192,7 +192,7 @@ const fn filter(name: &'static str, adapters: Adapters, winograd: Winograd) -> W
     Way { layout: WeightLayout::Winograd(winograd), sizes, launch, ..way }
 }
 
-/// All rows, in the order of preference.
+/// All rows of the table of convolution kernels, in the order of preference.
 #[rustfmt::skip]
 pub static WAYS: &[Way] = &[
     filter("winograd two", FILTER_TWO, Winograd::Two),

@@ -16,13 +16,13 @@ pub(super) struct Tiling {
     /// The number of parts that invocations or workgroups compute of an image and eight output channels; for a weight
     /// gradient, of a part of the images.
     pub tiles: u32,
-    /// The number of these parts in a workgroup.
+    /// The number of parts (see `tiles`) that one workgroup computes.
     pub workgroup: u32,
-    /// Blocks of eight output channels, in a workgroup.
+    /// The number of blocks of eight output channels that one workgroup computes.
     pub blocks: u32,
-    /// Workgroups in z; for a weight gradient the number of parts.
+    /// The number of workgroups in z; for a weight gradient the number of partial sums.
     pub phases: u32,
-    /// The loops of an invocation over its sum.
+    /// The loops that an invocation runs over the terms of its sum.
     pub lines: Lines,
 }
 

@@ -27,7 +27,7 @@ uniform! {
     struct SumParams { weights: u32, parts: u32 }
 }
 
-/// Computes dw from all parts.
+/// The kernel that adds up the partial sums of dw, the derivative for a convolution's weights.
 pub static SUM_PARTS: Kernel = Kernel {
     name: "conv2d_sum_parts",
     source: &[shader!("conv2d_sum_parts"), shader!("shared/index")],
@@ -37,14 +37,15 @@ pub static SUM_PARTS: Kernel = Kernel {
     trust: Trust::OWN,
 };
 
-/// Inputs dy and x; outputs dw, and the parts, which are scratch.
+/// The derivative of a convolution for its weights, as partial sums that are then added up. Inputs dy and x; outputs dw, and the
+/// parts, which are scratch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedWeightGradient {
     /// The convolution's shapes and settings.
     pub problem: Problem,
-    /// The row of the table that computes it.
+    /// The row of the table of convolution kernels that computes the op, with the size of its workgroups.
     pub choice: Choice,
-    /// Operations of one launch at most, where one image is not more: see [`most_work`](super::most_work).
+    /// The largest number of operations of one launch, unless a single image has more: see [`most_work`](super::most_work).
     pub most_work: u64,
 }
 

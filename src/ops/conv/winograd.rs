@@ -9,9 +9,9 @@ use super::shares::even;
 use crate::Result;
 use crate::gpu::{Access::*, Binding, Kernel, Recording, Trust, Words, uniform};
 
-/// A filter of 3x3 convolutions of stride 1 and padding 1 and of their derivatives for x, over rows of whole quads (Lavin and
-/// Gray 2016, arXiv 1509.09308). F(2x2, 3x3) takes 16 products for 4 results instead of 36, F(4x4, 3x3) 36 for 16 instead of
-/// 144, plus the transforms, and keeps 16 or 36 words of weights for 9.
+/// A Winograd filter, which computes 3x3 convolutions of stride 1 and padding 1 and their derivatives for x, over rows of a
+/// multiple of 4 values (Lavin and Gray 2016, arXiv 1509.09308). F(2x2, 3x3) takes 16 products for 4 results instead of 36,
+/// F(4x4, 3x3) 36 for 16 instead of 144, plus the transforms, and keeps 16 or 36 words of weights for 9.
 ///
 /// The rounding, which `tests/ops/filtering.rs` measures and holds to the bounds: x and weights uniform in \[-1, 1), sums of
 /// 32, 160 and 640 channels, the largest difference to f64 as a share of the largest result, on lavapipe:
@@ -23,11 +23,12 @@ use crate::gpu::{Access::*, Binding, Kernel, Recording, Trust, Words, uniform};
 /// | F(4x4, 3x3) | 1.7e-6 | 1.5e-6 | 3.4e-6 | 6e-6 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Winograd {
-    /// F(4x4, 3x3) in one kernel, for CPU rasterisers that read texels.
+    /// The filter F(4x4, 3x3) in one kernel, for CPU rasterisers that read texels.
     Fused,
-    /// F(2x2, 3x3) in three launches: points 0, +-1 and infinity.
+    /// The filter F(2x2, 3x3) in three launches, with interpolation points 0, +-1 and infinity.
     Two,
-    /// F(4x4, 3x3) in three launches: points 0, +-1/sqrt(2), +-sqrt(2) and infinity (Barabasz et al. 2020, arXiv 1803.10986).
+    /// The filter F(4x4, 3x3) in three launches, with interpolation points 0, +-1/sqrt(2), +-sqrt(2) and infinity
+    /// (Barabasz et al. 2020, arXiv 1803.10986).
     Four,
 }
 
@@ -89,15 +90,15 @@ macro_rules! output {
     };
 }
 
-/// Computes V from x, F(2x2, 3x3).
+/// The kernel of the filter F(2x2, 3x3) that transforms the tiles of x to V.
 pub static INPUT_TWO: Kernel = input!("winograd_input_two");
-/// Computes V from x, F(4x4, 3x3).
+/// The kernel of the filter F(4x4, 3x3) that transforms the tiles of x to V.
 pub static INPUT_FOUR: Kernel = input!("winograd_input_four");
-/// Computes M from U and V.
+/// The kernel of Winograd's filters that multiplies transformed weights U by transformed tiles V to M.
 pub static PRODUCT: Kernel = kernel!("winograd_product", &[("u", Read), ("v", Read), ("m", Write)]);
-/// Computes y from M, F(2x2, 3x3).
+/// The kernel of the filter F(2x2, 3x3) that transforms the products M back to tiles of y.
 pub static OUTPUT_TWO: Kernel = output!("winograd_output_two");
-/// Computes y from M, F(4x4, 3x3).
+/// The kernel of the filter F(4x4, 3x3) that transforms the products M back to tiles of y.
 pub static OUTPUT_FOUR: Kernel = output!("winograd_output_four");
 
 /// The most words of V, and of M, for one group of tiles, unless 64 tiles need more: 32 MiB each, so that plans stay

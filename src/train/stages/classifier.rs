@@ -92,7 +92,8 @@ impl Maker {
 }
 
 impl ClassifierStage {
-    /// Prepares the stage from iteration `first` on, with `micro` images in a pass. `stream` names the images' random numbers.
+    /// Prepares the training of a classifier (stage 1, or the judge) from iteration `first` on, with `micro` images in a pass.
+    /// `stream` names the images' random numbers.
     ///
     /// # Errors
     /// `BadConfig` for pieces of a batch that would each have batch statistics of its own.
@@ -146,7 +147,7 @@ impl ClassifierStage {
         })
     }
 
-    /// Runs the next iteration with the learning rate times `factor`.
+    /// Runs the next iteration of the classifier's training, with the learning rate times `factor`.
     pub async fn iterate(&mut self, learner: &mut Learner, factor: f64) -> Result<Step> {
         let (it, from) = (self.loader.step(), Instant::now());
         let Self { pieces, stage, .. } = self;
@@ -181,17 +182,17 @@ impl ClassifierStage {
         Ok(step)
     }
 
-    /// Returns the number of images of each kind in an iteration.
+    /// Returns the number of images that an iteration draws, and that go through its update.
     pub fn images(&self) -> PerIteration {
         self.images
     }
 
-    /// The share of the time so far in which no batch was ready.
+    /// Returns the share of the time so far in which no batch of images was ready.
     pub fn wait_share(&self) -> f64 {
         wait_share(&self.loader, self.began)
     }
 
-    /// Returns the costs of a piece's update, and of a step of its attack.
+    /// Returns the costs of the update for one piece of a batch, and of one step of the piece's attack.
     pub fn summaries(&self) -> Option<(&Summary, Option<&Summary>)> {
         let (update, maker) = self.updates.first().zip(self.makers.first())?;
         Some((update.summary(), maker.attacker.summary()))

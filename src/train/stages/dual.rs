@@ -65,7 +65,7 @@ impl Sampler {
 /// The state of stage 2 beside the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::train) struct Recall {
-    /// The curriculum of DAT: how many steps contrastive images take.
+    /// The number of gradient steps by which contrastive images are made, as it grows by DAT's curriculum.
     pub curriculum: Curriculum,
     /// The replay buffer of JEM.
     pub replay: Option<ReplayBuffer>,
@@ -88,7 +88,8 @@ pub(in crate::train) struct DualStage {
 }
 
 impl DualStage {
-    /// Prepares the stage from iteration `first` on, with `micro` images of each kind at once.
+    /// Prepares stage 2 (dual adversarial training, or JEM) from iteration `first` on, with `micro` real, attacked and
+    /// contrastive images each at once.
     pub async fn new(
         config: &Config,
         material: &Material,
@@ -136,7 +137,7 @@ impl DualStage {
         })
     }
 
-    /// Runs the next iteration, with the learning rate scaled by a factor; `recall` is updated.
+    /// Runs the next iteration of stage 2, with the learning rate scaled by a factor; `recall` is updated.
     pub async fn iterate(
         &mut self,
         learner: &mut Learner,
@@ -212,18 +213,18 @@ impl DualStage {
         Ok(step)
     }
 
-    /// Contrastive images of the last iteration, \[N, C, side, side\] of the last piece.
+    /// Returns the contrastive images of the last iteration's last piece, \[N, C, side, side\].
     pub async fn contrastive(&self, learner: &Learner) -> Result<Vec<f32>> {
         learner.live.gpu().read(self.sampler.buffers().0).await
     }
 
-    /// Returns the number of images of each kind in an iteration: real and attacked ones are drawn, contrastive ones
-    /// made.
+    /// Returns the number of images that an iteration of stage 2 draws, and that go through its update: real and attacked ones
+    /// are drawn, contrastive ones made.
     pub fn images(&self) -> PerIteration {
         PerIteration { drawn: 2 * self.config.schedule.batch, passed: self.passed }
     }
 
-    /// The share of the time so far in which no batch was ready.
+    /// Returns the share of the time so far in which no batch of images was ready.
     pub fn wait_share(&self) -> f64 {
         wait_share(&self.loader, self.began)
     }

@@ -26,7 +26,7 @@ impl Exchange {
         Self { world: world.clone(), statistics, costs: Reduction::default() }
     }
 
-    /// Sums the gradients over ranks; see [`Learner::sum`].
+    /// Sums the gradients over all processes; see [`Learner::sum`].
     pub async fn gradients(&mut self, learner: &Learner) -> Result<()> {
         let Reduction { bytes, read_back, sum, write_back, .. } =
             learner.sum(&self.world, self.statistics).await?;
@@ -37,7 +37,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Collects the results of all ranks' pieces, in the order of the batch.
+    /// Collects what all processes' pieces of a batch reported, in the order of the batch.
     pub fn told(&mut self, mine: Vec<Told>) -> Result<Vec<Told>> {
         if !self.world.is_shared() {
             return Ok(mine);
@@ -58,7 +58,7 @@ impl Exchange {
         Ok(told)
     }
 
-    /// Writes into an iteration's numbers what its messages took, of all the time since the one before.
+    /// Adds to an iteration's numbers the bytes and seconds of messages since the iteration before.
     pub fn fill(&mut self, step: &mut Step, seconds: f64) {
         if self.world.is_shared() {
             let mut costs = std::mem::take(&mut self.costs);

@@ -60,9 +60,9 @@ fn loader(config: &Config, sources: Vec<BatchSource>, first: u64, world: &World)
 /// The number of images that an iteration takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PerIteration {
-    /// The number of training images that are drawn, which `stop.images` counts.
+    /// The number of training images that an iteration draws, which `stop.images` counts.
     pub drawn: u32,
-    /// The number of images that go through the update, by which throughput is measured.
+    /// The number of images that go through an iteration's update, by which throughput is measured.
     pub passed: u32,
 }
 
@@ -89,7 +89,8 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// `size` divides a rank's share of the batch, or else the whole share goes at once.
+    /// Divides this process's share of a batch into pieces of `size` images; if `size` does not divide it, the whole share is one
+    /// piece.
     pub fn new(batch: u32, size: u32, world: &World) -> Self {
         let (rank, ranks) = (world.rank() as u32, world.size() as u32);
         let (size, parts) = divided(batch / ranks, size);

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 const CHIPS: &str = include_str!("chips.toml");
 
-/// A chip; `chips.toml` says what each figure is.
+/// A chip for which `bench --predict` estimates times; `chips.toml` says what each figure is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chip {
@@ -63,22 +63,22 @@ struct Matrix {
 /// The distribution of a launch's workgroups over the units of a chip, in rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounds {
-    /// The number of workgroups that compute at the same time.
+    /// The number of workgroups that the chip computes at the same time.
     pub seats: u64,
-    /// The number of times that the seats are filled, the last time perhaps in part.
+    /// The number of times that the chip is filled with workgroups, the last time perhaps in part.
     pub rounds: u64,
     /// The time divided by that of the same work spread evenly over the whole chip; 1 at least.
     pub idle: f64,
 }
 
 impl Chip {
-    /// All that are known, by their names on the command line.
+    /// Returns all chips that are known, by their names on the command line.
     pub fn all() -> Result<BTreeMap<String, Self>> {
         let wrong = |error: toml::de::Error| Error::bug("chips.toml", error.message());
         toml::from_str(CHIPS).map_err(wrong)
     }
 
-    /// The one of this name.
+    /// Returns the chip of this name.
     ///
     /// # Errors
     /// `BadConfig` with all names for one that is not known.
@@ -94,7 +94,7 @@ impl Chip {
         })
     }
 
-    /// The adapter of this chip as its driver describes it, by which kernels are chosen.
+    /// Returns the adapter of this chip as its driver describes it, by which kernels are chosen.
     pub fn adapter(&self, precision: Precision) -> Arc<Adapter> {
         let kind = match self.kind {
             Kind::Discrete => AdapterKind::Discrete,
@@ -112,14 +112,14 @@ impl Chip {
         f64::from(self.units) * self.clock_ghz * 1e9
     }
 
-    /// Seconds of so many multiply-adds at full rate: in single precision, or by cooperative matrices.
+    /// Returns the seconds that this many multiply-adds take at full rate: in single precision, or by cooperative matrices.
     pub fn full_rate(&self, multiply_adds: f64, matrices: bool) -> f64 {
         let by_matrices = self.matrix.filter(|_| matrices).map(|matrix| matrix.multiply_adds);
         let of_clock = by_matrices.unwrap_or(self.multiply_adds);
         multiply_adds / (self.clocks() * f64::from(of_clock))
     }
 
-    /// Seconds of so many bytes at full bandwidth.
+    /// Returns the seconds that reading or writing this many bytes takes at full bandwidth.
     pub fn memory(&self, bytes: u64) -> f64 {
         bytes as f64 / (self.gigabytes_per_second * 1e9)
     }
@@ -147,7 +147,7 @@ impl Chip {
         Some((schedulers * issued / f64::from(self.multiply_adds)).min(1.0))
     }
 
-    /// Seconds that the instructions of a program without a loop take to be issued in so many workgroups.
+    /// Returns the seconds that the instructions of a program without a loop take to be issued in this many workgroups.
     pub fn straight(&self, figures: &Figures, groups: u64) -> f64 {
         let subgroups = groups as f64 * f64::from(figures.subgroups());
         let clocks = subgroups * f64::from(figures.straight) * self.passes(figures);

@@ -11,25 +11,25 @@ use crate::{Error, Result};
 
 const COMPILED: &str = include_str!("compiled.json");
 
-/// A chip's kernels by name and constants.
+/// The figures of a chip's compiled kernels, by the kernels' names and constants.
 #[derive(Debug, Deserialize)]
 pub struct Compiled {
-    /// The version of the driver.
+    /// The version of the driver that compiled the kernels.
     pub driver: String,
     kernels: BTreeMap<String, Figures>,
 }
 
-/// The known figures of a kernel on a chip.
+/// The figures of a compiled kernel on a chip, such as its instructions and occupancy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "[u32; 6]")]
 pub struct Figures {
-    /// The number of subgroups or invocations that a unit holds; `Chip::occupancy` says which.
+    /// The number of subgroups or invocations of the kernel that a unit of the chip holds; `Chip::occupancy` says which.
     pub occupancy: u32,
     /// Multiply-adds in ten-thousandths of the issued instructions of the hot loop.
     ten_thousandths: u32,
-    /// The number of invocations of a workgroup.
+    /// The number of invocations of the kernel's workgroup.
     pub invocations: u32,
-    /// The number of invocations of a subgroup.
+    /// The number of invocations of the kernel's subgroup.
     pub lanes: u32,
     /// The number of instructions of a program in which no loop multiplies and adds; 0 for other programs.
     pub straight: u32,
@@ -42,26 +42,26 @@ impl From<[u32; 6]> for Figures {
 }
 
 impl Figures {
-    /// Multiply-adds in parts of the issued instructions of the hot loop; of kernels with cooperative matrices, instructions of
-    /// these.
+    /// Returns the multiply-adds as a share of the issued instructions of the kernel's hot loop; of kernels with cooperative
+    /// matrices, instructions of these.
     pub fn share(&self) -> f64 {
         f64::from(self.ten_thousandths) / 1e4
     }
 
-    /// Subgroups of a workgroup.
+    /// Returns the number of subgroups of the kernel's workgroup.
     pub fn subgroups(&self) -> u32 {
         self.invocations.div_ceil(self.lanes).max(1)
     }
 }
 
-/// The known figures of a launch's kernel.
+/// How much is known of the kernel of a launch on a chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// It was compiled with the same constants.
+    /// The kernel was compiled with the same constants.
     Same(Figures),
-    /// With others alone, of which these are the worst figures.
+    /// The kernel was compiled with other constants alone, of which these are the worst figures.
     Like(Figures),
-    /// It was not compiled for this chip.
+    /// The kernel was not compiled for this chip.
     No,
 }
 
@@ -74,7 +74,7 @@ impl Compiled {
             .ok_or_else(|| Error::bug("compiled.json", format_args!("it has no chip {chip}")))
     }
 
-    /// A launch's kernel.
+    /// Finds the figures of a launch's kernel.
     pub fn find(&self, dispatch: &Dispatch) -> Known {
         let name = dispatch.kernel.name;
         // As scripts/gpu-compilers names it: constants in the order of their names.

@@ -10,7 +10,7 @@ use crate::gpu::Dispatch;
 use crate::graph::Plan;
 use crate::ops::conv::Way;
 
-/// The cause of most of a launch's time beyond the floor.
+/// The cause of most of the time that a launch takes beyond the least possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
     /// The launch's multiply-adds, which run at nearly the full rate.
@@ -21,7 +21,7 @@ pub enum Bound {
     Edges,
     /// Units that have no workgroup, or not enough of them: in the last round, or in the only one.
     Workgroups,
-    /// Bytes to and from memory.
+    /// Bytes that are read from and written to memory.
     Memory,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Bound {
     }
 }
 
-/// The seconds that launches take beyond their floor, by cause.
+/// The seconds that launches take beyond the least possible, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lost {
     pub edges: f64,
@@ -45,43 +45,44 @@ pub struct Lost {
     pub workgroups: f64,
 }
 
-/// The launches of one node: a layer's forward pass, or one of its gradients.
+/// The estimate for the launches of one node: a layer's forward pass, or one of its gradients.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// The layer of the network; empty where there is none.
+    /// The name of the network's layer that the node belongs to; empty where there is none.
     pub layer: String,
-    /// The op that is computed.
+    /// The name of the node's op.
     pub op: &'static str,
-    /// The row of the table of convolutions.
+    /// The name of the row of the table of convolution kernels that computes the node.
     pub row: &'static str,
-    /// The kernel of the launch that takes longest.
+    /// The name of the kernel of the launch that takes longest.
     pub kernel: &'static str,
     pub launches: u64,
     pub seconds: f64,
-    /// The least possible seconds: the node's multiply-adds at full rate, or its bytes at full bandwidth, whichever takes
-    /// longer.
+    /// The least possible seconds of the node: the node's multiply-adds at full rate, or its bytes at full bandwidth, whichever
+    /// takes longer.
     pub floor: f64,
     pub multiply_adds: f64,
     pub bytes: u64,
-    /// The cause of most of the time of the launch that takes longest.
+    /// The cause of most of the time of the node's longest launch.
     pub bound: Bound,
-    /// The share of the full rate of multiply-adds that its hot loop can reach; `None` where the compiler's figures say nothing.
+    /// The share of the full rate of multiply-adds that the hot loop of the longest launch can reach; `None` where the compiler's
+    /// figures say nothing.
     pub reached: Option<f64>,
-    /// The number of workgroups of the launch that takes longest.
+    /// The number of workgroups of the node's longest launch.
     pub groups: u64,
-    /// The number of workgroups that compute at once.
+    /// The number of workgroups of the node's longest launch that the chip computes at once.
     pub seats: u64,
     pub lost: Lost,
 }
 
-/// A step on a chip.
+/// The estimate for a network's step on a chip.
 #[derive(Debug)]
 pub struct Estimate {
-    /// In the order in which they run.
+    /// The estimates for the step's nodes, in the order in which they run.
     pub layers: Vec<Layer>,
     /// Kernels that are estimated by the figures of the same kernel with other constants.
     pub alike: BTreeSet<&'static str>,
-    /// Kernels without any figures.
+    /// Kernels of the step that have no known figures on the chip.
     pub unknown: BTreeSet<&'static str>,
 }
 
@@ -134,7 +135,7 @@ impl Estimate {
         self.layers.iter().fold(Lost::default(), |all, layer| all.and(layer.lost))
     }
 
-    /// Returns the layers, those that lose most beyond their floor first, then those that take longest.
+    /// Returns the layers, those first that lose most time beyond the least possible, then those that take longest.
     pub fn worst_first(&self) -> Vec<&Layer> {
         let mut layers: Vec<_> = self.layers.iter().collect();
         let lost = |layer: &Layer| layer.seconds - layer.floor;
@@ -153,7 +154,7 @@ impl Lost {
     }
 }
 
-/// The estimate for one launch.
+/// The estimated time of one kernel launch.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
     pub seconds: f64,
@@ -168,7 +169,7 @@ pub struct Launch {
 const SOME: f64 = 1.05;
 
 impl Launch {
-    /// A launch that does so many of its node's operations.
+    /// Estimates a launch that does this many of its node's operations.
     pub fn new(dispatch: &Dispatch, flops: f64, chip: &Chip, figures: Option<Figures>) -> Self {
         let groups: u64 = dispatch.grid.iter().map(|&side| u64::from(side)).product();
         let memory = chip.memory(dispatch.bytes);

@@ -18,7 +18,7 @@ const ROWS: usize = 24;
 const LEFT_OUT: &str = "what starting a launch and waiting for the one before take, what loops around the hot one do, caches and their \
                         bandwidth, bank conflicts, waits in a loop that other subgroups do not hide, spills, clocks below the highest, the optimiser's step";
 
-/// An estimate with what it is of.
+/// An estimate with the network, step and chip that it is of.
 pub struct Told<'a> {
     pub args: &'a args::Bench,
     pub size: BatchSize,
@@ -37,7 +37,7 @@ impl Told<'_> {
         [adds, self.chip.memory(self.summary.traffic_bytes)]
     }
 
-    /// The object that `--json` prints.
+    /// Returns the estimate as the JSON object that `--json` prints.
     pub fn json(&self) -> Value {
         let Self { args, size, chip, estimate, .. } = self;
         let [adds, bytes] = self.alone();
@@ -101,7 +101,7 @@ impl Told<'_> {
         })
     }
 
-    /// The table that is printed otherwise.
+    /// Returns the estimate as a table of text.
     pub fn text(&self) -> anyhow::Result<String> {
         let Self { args, size, chip, estimate, .. } = self;
         let mut text = String::new();

@@ -56,7 +56,7 @@ struct Set {
     is_weights: bool,
 }
 
-/// Returns the tensors of one set. `place` gives a storage's first byte and its sum, by its key.
+/// Returns the tensors of the chosen state dict. `place` gives a storage's first byte and its sum, by its key.
 pub fn tensors(
     mut pickle: Pickle,
     part: &StateDictChoice,

@@ -14,7 +14,7 @@ const END: u64 = 22;
 const LOCATOR_64: u64 = 20;
 const END_64: u64 = 56;
 
-/// An entry of the archive's directory.
+/// An entry of a zip archive's directory.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Entry {
     compressed: bool,
 }
 
-/// All entries, by name.
+/// Returns all entries of a zip archive, by name.
 pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     let Some(end) = input.length().checked_sub(END) else {
         return Err("the file is cut off: it is too short for a zip archive".into());
@@ -160,7 +160,7 @@ fn skip<R: Read + Seek>(input: &mut Input<R>, to: u64) -> Checked<()> {
 }
 
 impl Entry {
-    /// Returns the place of the entry's bytes in the file. Err if the entry's own header contradicts the directory.
+    /// Returns the place of the entry's bytes in the archive. Err if the entry's own header contradicts the directory.
     pub fn place<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Summed> {
         if self.compressed {
             return Err(format!(

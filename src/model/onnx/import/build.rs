@@ -15,15 +15,15 @@ use std::rc::Rc;
 /// transposition to channels last and back costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// \[N, C, H, W\].
+    /// Channels before rows and columns: \[N, C, H, W\].
     Nchw,
-    /// \[N, H, W, C\].
+    /// Channels after rows and columns: \[N, H, W, C\].
     Nhwc,
     /// A matrix \[N, C\].
     Matrix,
 }
 
-/// A value of the network: 0 for the images, i for the result of layer i - 1.
+/// A value of the imported network, by its number: 0 for the images, i for the result of layer i - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Map {
     pub value: usize,
@@ -58,10 +58,10 @@ impl Images {
 pub enum Known {
     Images(Images),
     Map(Map),
-    /// Floats, and their name.
+    /// A constant of floating-point numbers, with its name.
     Constant(String, Rc<Constant>),
     Whole(Whole),
-    /// A step of a function that is one layer here, of this value.
+    /// A step of a function such as GELU that is one layer here, computed from this value.
     Part(Part, Map),
     /// A softmax of a map, which is accepted only as the graph's output.
     Softmax(Map),
@@ -83,7 +83,7 @@ pub struct Builder {
     normalisation: Option<Option<Normalisation>>,
 }
 
-/// The parts of a finished network.
+/// The parts of a network whose import is finished: layers, weights, normalisation and notes.
 #[derive(Debug)]
 pub struct Finished {
     pub layers: Vec<Layer>,
@@ -109,14 +109,14 @@ impl Builder {
         }
     }
 
-    /// Sides as \[N, C, H, W\], whatever the layout.
+    /// Returns the shape of a value as \[N, C, H, W\], whatever its layout in the file.
     pub fn shape(&self, map: Map) -> Checked<Shape> {
         let value =
             self.values.get(map.value).ok_or("an input names a value that the file lacks")?;
         self.graph.shape(*value).map_err(|error| error.to_string())
     }
 
-    /// The layer that made a value.
+    /// Returns the layer that made a value; none for the images.
     pub fn maker(&self, map: Map) -> Option<&Layer> {
         self.layers.get(map.value.checked_sub(1)?)
     }
@@ -146,7 +146,8 @@ impl Builder {
         }
     }
 
-    /// A tensor under its name in the file, changed as `how` says, for which `make` is asked once; its name here and shape.
+    /// Returns a tensor of the file by its name, changed as `how` says, with its name here and its shape; `make` computes it
+    /// once.
     pub fn tensor(
         &mut self,
         name: &str,
@@ -174,7 +175,7 @@ impl Builder {
         Ok((free, shape))
     }
 
-    /// Adds a layer that gives a constant.
+    /// Returns a constant of the file as a tensor of this shape, with its name here and its shape.
     pub fn constant(
         &mut self,
         name: &str,
@@ -184,7 +185,7 @@ impl Builder {
         self.tensor(name, "", shape, |store| store.read(constant))
     }
 
-    /// Adds a layer; its value, in this layout. Err, with shapes, where it does not fit.
+    /// Adds a layer and returns its value, in this layout. Err, with shapes, where it does not fit.
     pub fn layer(
         &mut self,
         kind: Kind,

@@ -106,7 +106,7 @@ impl Builder {
         self.layer(Kind::GroupNorm { groups, eps }, &[x], weights, x.layout).map(Known::Map)
     }
 
-    /// The number of groups into which a `Reshape` puts a map's channels: to [N, groups, all the rest].
+    /// Returns the number of groups into which the operator `Reshape` puts a map's channels: to [N, groups, all the rest].
     pub fn groups(&mut self, node: &Arguments, known: &Known) -> Option<u32> {
         let Known::Map(map) = known else { return None };
         let shape = self.shape(*map).ok().filter(|_| map.layout == Layout::Nchw)?;
@@ -120,7 +120,8 @@ impl Builder {
         (fits && shape.channels() % groups == 0).then_some(groups)
     }
 
-    /// Groups that were normalised, as a map again: now they are a layer, whose gamma is 1 and whose beta is 0.
+    /// Reads the `Reshape` that turns normalised groups of channels into a map again: now they are a layer, whose gamma is 1 and
+    /// whose beta is 0.
     pub fn ungrouped(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
         let Known::Part(Part::GroupNormed(groups, eps), of) = known else {
             return Err("the input is not groups of channels that were normalised".into());

@@ -87,7 +87,7 @@ impl Builder {
         self.by_constant(operator, x, name, constant).map(Known::Map)
     }
 
-    /// A constant as numbers of channels. None where it differs from pixel to pixel.
+    /// Returns a constant as one number for each channel. None where it differs from pixel to pixel.
     pub fn a_channel(
         &mut self,
         constant: &Constant,

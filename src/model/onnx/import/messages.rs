@@ -34,7 +34,7 @@ pub struct Model {
     pub functions: Vec<Bytes>,
 }
 
-/// A set of operators and its version.
+/// A set of ONNX operators and its version.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSet {
     #[prost(string, tag = "1")]
@@ -130,7 +130,7 @@ pub struct Tensor {
     pub place: i32,
 }
 
-/// A key with its value (`StringStringEntryProto`).
+/// A key with its value in an ONNX file's metadata (`StringStringEntryProto`).
 #[derive(Clone, PartialEq, Message)]
 pub struct Fact {
     #[prost(string, tag = "1")]
@@ -139,7 +139,7 @@ pub struct Fact {
     pub value: String,
 }
 
-/// An input or output of the graph.
+/// An input or output of an ONNX graph.
 #[derive(Clone, PartialEq, Message)]
 pub struct ValueInfo {
     #[prost(string, tag = "1")]
@@ -168,7 +168,7 @@ pub struct Sides {
     pub sides: Vec<Side>,
 }
 
-/// A number, or open.
+/// The size of a dimension in an ONNX file: a number, or open.
 #[derive(Clone, PartialEq, Message)]
 pub struct Side {
     #[prost(int64, optional, tag = "1")]
@@ -191,7 +191,7 @@ pub fn level<M: Message + Default>(what: &str, bytes: &Bytes, fields: &[u8]) -> 
     decoded(what, bytes)
 }
 
-/// A message that is short whatever is in it.
+/// Decodes a message that is short whatever is in it.
 pub fn short<M: Message + Default>(what: &str, bytes: &Bytes) -> Checked<M> {
     if bytes.len() > LONGEST {
         return Err(format!("{what} has {} bytes, but at most {LONGEST} are read", bytes.len()));
@@ -199,7 +199,7 @@ pub fn short<M: Message + Default>(what: &str, bytes: &Bytes) -> Checked<M> {
     decoded(what, bytes)
 }
 
-/// An attribute, which is short beside its tensor.
+/// Decodes an attribute, which is short beside its tensor.
 pub fn attribute(bytes: &Bytes) -> Checked<Attribute> {
     let Held { text, tensor } = decoded("an attribute", bytes)?;
     let long = text.len() + tensor.as_ref().map_or(0, Bytes::len);
@@ -207,7 +207,8 @@ pub fn attribute(bytes: &Bytes) -> Checked<Attribute> {
     decoded("an attribute", bytes)
 }
 
-/// A tensor, which is short beside its numbers; and these as bytes of the type that it says, if they are.
+/// Decodes a tensor, which is short beside its numbers; and returns the numbers as bytes of the type that it says, if they are
+/// there.
 pub fn tensor(bytes: &Bytes) -> Checked<(Tensor, Bytes)> {
     let Packed { floats, raw, doubles } = decoded("a tensor", bytes)?;
     let long = [&floats, &raw, &doubles].map(Bytes::len);

@@ -36,7 +36,7 @@ const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 11..=24;
 /// Sides of images where the file leaves them open: above what the deepest network halves.
 const OPEN_SIDE: u32 = 64;
 
-/// Whether a file with these first bytes can be ONNX: they must be the format's version and then a field of a model.
+/// Returns whether a file with these first bytes can be ONNX: they must be the format's version and then a field of a model.
 pub fn begins(first: &[u8; 9]) -> bool {
     matches!(first, [0x08, 1..=0x7f, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42 | 0x72, ..])
         && !first.ends_with(b"{")

@@ -14,7 +14,7 @@ use crate::ops::{Conv2d, Unary};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// All that are read, in alphabetical order.
+/// The names of all ONNX operators that are read, in alphabetical order.
 pub const KNOWN: [&str; 51] = [
     "Add",
     "AveragePool",
@@ -69,7 +69,7 @@ pub const KNOWN: [&str; 51] = [
     "Where",
 ];
 
-/// A node with the meanings of its inputs.
+/// A node of an ONNX graph with the meanings of its inputs.
 #[derive(Debug)]
 pub struct Arguments {
     operator: String,
@@ -101,7 +101,7 @@ impl Arguments {
         self.inputs.len()
     }
 
-    /// An input, if it is given.
+    /// Returns an input of the node, if it is given.
     pub fn input(&self, place: usize) -> Option<&Known> {
         self.inputs.get(place)?.as_ref()
     }
@@ -143,7 +143,7 @@ impl Arguments {
         }
     }
 
-    /// Whole numbers that are an attribute or, in later sets of operators, an input.
+    /// Returns whole numbers that are an attribute or, in later sets of operators, an input of the node.
     pub fn wholes(&self, name: &str, place: usize) -> Option<Vec<i64>> {
         match (self.attribute(name), self.input(place)) {
             (Some(attribute), _) => Some(attribute.wholes.clone()),
@@ -152,7 +152,8 @@ impl Arguments {
         }
     }
 
-    /// Returns numbers for two sides, or for their four ends. Err for another count, and for numbers outside 0 to 16,384.
+    /// Returns an attribute's numbers for two dimensions, or for their four ends. Err for another count, and for numbers outside
+    /// 0 to 16,384.
     pub fn sides<const N: usize>(&self, name: &str, otherwise: u32) -> Checked<[u32; N]> {
         let Some(attribute) = self.attribute(name) else { return Ok([otherwise; N]) };
         let number = |&number: &i64| u32::try_from(number).ok().filter(|&number| number <= 16_384);

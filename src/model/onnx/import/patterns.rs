@@ -14,37 +14,37 @@ use std::rc::Rc;
 /// A part of a function that an exporter wrote as several operators, such as a step of GELU.
 #[derive(Clone, Debug)]
 pub enum Part {
-    /// erf(x / sqrt 2)
+    /// The step erf(x / sqrt 2) of a GELU.
     Erf,
-    /// 1 + erf(x / √2)
+    /// The step 1 + erf(x / √2) of a GELU.
     ErfPlusOne,
-    /// x · (1 + erf(x / √2))
+    /// The step x · (1 + erf(x / √2)) of a GELU, which is twice its result.
     TwiceGelu,
-    /// Half of 1 + erf(x / sqrt 2)
+    /// The step (1 + erf(x / sqrt 2)) / 2 of a GELU.
     Cdf,
-    /// The mean over the channels of a pixel.
+    /// The mean over the channels of a pixel, a step of a layer normalisation.
     Mean,
-    /// x − mean
+    /// The step x − mean of a layer normalisation.
     Centred,
-    /// The square of x - mean
+    /// The square of x − mean, a step of a layer normalisation.
     Squared,
-    /// The mean of that square over the channels
+    /// The variance, which is the mean over the channels of the square of x − mean.
     Variance,
-    /// The variance with an epsilon added
+    /// The variance with an epsilon added, a step of a layer normalisation.
     Widened(f32),
-    /// The root of the variance with its epsilon
+    /// The standard deviation, the root of the variance with an epsilon.
     Deviation(f32),
-    /// One over that root
+    /// One over the standard deviation, a step of a layer normalisation.
     Inverse,
-    /// (x - mean) / deviation
+    /// The step (x − mean) / deviation of a layer normalisation, its result without gamma and beta.
     Normed(f32),
-    /// A map with its channels in so many groups, as [N, groups, numbers].
+    /// A map whose channels are divided into this many groups, as \[N, groups, numbers\].
     Grouped(u32),
-    /// These groups, each normalised with an epsilon.
+    /// A map's groups of channels, each normalised with an epsilon.
     GroupNormed(u32, f32),
-    /// Whether x is above a number from which on softplus is x.
+    /// The condition that x is above a number from which on softplus is x itself.
     Above,
-    /// The normalised value times gamma
+    /// The step gamma (x − mean) / deviation of a layer normalisation.
     Scaled(f32, String, Rc<Constant>),
 }
 
@@ -84,7 +84,7 @@ impl Builder {
         self.layer(Kind::Unary(Unary::Gelu), &[of], vec![], of.layout).map(Known::Map)
     }
 
-    /// The sum of a step and a constant.
+    /// Reads the sum of a step of a function and a constant.
     pub fn part_plus(
         &mut self,
         part: &Part,
@@ -120,7 +120,7 @@ impl Builder {
         }
     }
 
-    /// The product of a step and a constant.
+    /// Reads the product of a step of a function and a constant.
     pub fn part_times(
         &mut self,
         part: &Part,
@@ -142,7 +142,7 @@ impl Builder {
         }
     }
 
-    /// The product of a step and a value.
+    /// Reads the product of a step of a function and a value.
     pub fn part_times_map(&mut self, part: &Part, of: Map, map: Map) -> Checked<Known> {
         let halved = self.scaled(map).filter(|&(factor, half)| half == of && is(factor, 0.5));
         match part {
@@ -179,7 +179,7 @@ impl Builder {
         }
     }
 
-    /// A step to a constant power.
+    /// Reads a step of a function, raised to a constant power.
     pub fn power(&mut self, x: &Known, exponent: &Constant) -> Checked<Known> {
         let exponent = self.scalar(exponent)?;
         match (x, exponent) {
@@ -198,7 +198,7 @@ impl Builder {
         }
     }
 
-    /// A comparison of a value with a number so large that softplus is the value itself in 32 bits: PyTorch's is 20.
+    /// Reads a comparison of a value with a number so large that softplus is the value itself in 32 bits: PyTorch's is 20.
     pub fn above(&mut self, x: &Known, number: &Known) -> Checked<Known> {
         let map = self.map(x)?;
         let Known::Constant(_, constant) = number else {
@@ -225,7 +225,7 @@ impl Builder {
         Err("comparing values with a number is supported only in a softplus".into())
     }
 
-    /// The mean over the last side, which channels are.
+    /// Reads the mean over the last dimension, where that is the channels.
     pub fn mean_of_channels(&mut self, x: &Known) -> Checked<Known> {
         match x {
             Known::Part(Part::Squared, of) => Ok(Known::Part(Part::Variance, *of)),
@@ -239,7 +239,7 @@ impl Builder {
         }
     }
 
-    /// The one number of a constant, where it has one.
+    /// Returns the one number of a constant, where the constant has only one.
     pub fn scalar(&mut self, constant: &Constant) -> Checked<Option<f32>> {
         if constant.count() != 1 {
             return Ok(None);

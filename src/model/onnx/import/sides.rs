@@ -66,7 +66,7 @@ impl Builder {
         }
     }
 
-    /// To one row for each image, or to the shape that it has.
+    /// Reads a `Reshape` to one row for each image, or to the shape that the value has already.
     pub fn reshaped(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let Known::Whole(Whole { numbers: sides, .. }) = node.wanted(1)? else {
             return Err("the new shape is computed, but has to be a constant".into());
@@ -125,7 +125,7 @@ impl Builder {
     }
 }
 
-/// A constant with sides of 1 more or less, or with other sides.
+/// Returns a constant with dimensions of 1 added or removed, or with another shape.
 pub fn other_sides(node: &Arguments, constant: &Constant) -> Checked<Constant> {
     let name = if node.operator() == "Reshape" { "shape" } else { "axes" };
     let given =
@@ -162,7 +162,7 @@ pub fn other_sides(node: &Arguments, constant: &Constant) -> Checked<Constant> {
     Ok(Constant { sides, numbers: constant.numbers.clone() })
 }
 
-/// Rows of a matrix as columns.
+/// Returns the transposed matrix, row by row.
 pub fn transpose(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let column =
         |column: usize| (0..rows).filter_map(move |row| numbers.get(row * columns + column));

@@ -24,11 +24,11 @@ pub struct Constant {
 /// The numbers of a constant in an ONNX file.
 #[derive(Clone, Debug)]
 pub enum Numbers {
-    /// Bytes of the file.
+    /// The numbers lie in these bytes of the ONNX file.
     Here(Kind, Bytes),
-    /// Bytes of a file beside it: name, first byte and count.
+    /// The numbers lie in these bytes of another file beside the ONNX file: name, first byte and count.
     Beside(Kind, String, u64, u64),
-    /// Numbers computed from other constants.
+    /// The numbers were computed from other constants.
     Made(Vec<f32>),
     Whole(Vec<i64>),
 }
@@ -107,12 +107,12 @@ impl Constant {
         Ok(Self { sides, numbers })
     }
 
-    /// Floats that were made here.
+    /// Makes a constant of floats that were computed here.
     pub fn made(sides: Vec<usize>, numbers: Vec<f32>) -> Self {
         Self { sides, numbers: Numbers::Made(numbers) }
     }
 
-    /// The number of elements.
+    /// Returns the number of elements of the constant.
     pub fn count(&self) -> usize {
         self.sides.iter().product()
     }
@@ -185,7 +185,7 @@ fn integers(kind: Kind, bytes: &[u8]) -> Vec<i64> {
     }
 }
 
-/// Limits which bytes may be read: floats of the file and of files beside it, each byte once.
+/// Limits which bytes an import may read: floats of the file and of files beside it, each byte once.
 #[derive(Debug)]
 pub struct Store {
     folder: Option<PathBuf>,
@@ -204,7 +204,7 @@ impl Store {
         }
     }
 
-    /// The numbers as f32.
+    /// Reads the numbers of a constant as f32.
     pub fn read(&mut self, constant: &Constant) -> Checked<Vec<f32>> {
         if !matches!(constant.numbers, Numbers::Beside(..)) {
             self.charge(constant.count())?;
@@ -224,7 +224,7 @@ impl Store {
         Ok(numbers)
     }
 
-    /// Err where the file's tensors would take more than twice its bytes, as where many layers read one in many ways.
+    /// Refuses files whose tensors would take more than twice the file's bytes, as where many layers read one in many ways.
     pub fn charge(&mut self, count: usize) -> Checked<()> {
         let bytes = (count as u64).checked_mul(4);
         let left = bytes.and_then(|bytes| self.left.checked_sub(bytes));
@@ -273,7 +273,7 @@ impl Store {
     }
 }
 
-/// A name of the file's for a message.
+/// Returns a name of the ONNX file as it is shown in a message.
 pub fn shown(name: &str) -> String {
     let short: String = name.chars().take(80).collect();
     if short.is_empty() { "a part without a name".into() } else { short.escape_debug().to_string() }

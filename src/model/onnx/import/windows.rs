@@ -181,7 +181,7 @@ impl Builder {
     }
 }
 
-/// Err unless the channels come before rows and columns.
+/// Refuses a map whose channels do not come before rows and columns.
 pub fn expect_maps(x: Map) -> Checked<()> {
     if x.layout == Layout::Nchw {
         Ok(())
