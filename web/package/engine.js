@@ -78,10 +78,10 @@ export class Engine {
     const fetching = shaders();
     try {
       this.#device = await Device.open(this.#options.device === 'low-power');
-      await fetching;
     } finally {
       GPUAdapter.prototype.requestDevice = requestDevice;
     }
+    await fetching;
     const { tune, tuningBudget } = this.#options;
     if (tune === 'on' || (tune === 'auto' && !cpu)) this.#device.tune(tuningBudget, await keptChoices());
   }
