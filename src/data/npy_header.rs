@@ -42,7 +42,7 @@ macro_rules! read {
 }
 
 impl Header {
-    /// Parses the header's text, a Python literal.
+    /// Parses the header of a .npy file: a Python dict as text, with the array's type, order and shape.
     pub fn parse(text: &str) -> Result<Self, String> {
         let after = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
         let descr = after("descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());

@@ -30,7 +30,7 @@ impl Budget {
         ))
     }
 
-    /// Subtracts bytes from the budget. Err if there are not enough left.
+    /// Takes bytes that a pickle describes off the number that its file may still describe. Err if that is less.
     pub fn charge(&mut self, bytes: usize) -> Checked<()> {
         self.allows(bytes)?;
         self.left -= bytes as u64;

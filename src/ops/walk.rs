@@ -117,12 +117,12 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Returns the parameters for kernels that take only the shape of maps.
+    /// Returns the uniform of a kernel that needs no numbers but the counts of images, channels and units.
     pub fn params(&self) -> WalkParams {
         WalkParams { images: self.images, channels: self.channels, units: self.units }
     }
 
-    /// Returns the parameters for normalisations, with the number `eps` that is added to the variance.
+    /// Returns the uniform of a kernel that normalises: the same counts, and the number `eps` that is added to a variance.
     pub fn with_eps(&self, eps: f32) -> EpsParams {
         EpsParams { images: self.images, channels: self.channels, units: self.units, eps }
     }

@@ -59,7 +59,8 @@ impl Scale {
 }
 
 impl Judge {
-    /// Opens the network in a run's folder as the judge.
+    /// Opens the network in a run's folder as the judge, which classifies the samples of all others. Its test images are those of
+    /// `data`, or of the run's own set.
     pub fn new(session: &Session, gpu: &Gpu, run: &Path, data: Option<&str>) -> Result<Self> {
         let loaded = Loaded::new(Some(run), None)?;
         let Loaded { model, checkpoint, side, .. } = &loaded;
