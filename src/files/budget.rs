@@ -30,7 +30,7 @@ impl Budget {
         ))
     }
 
-    /// Takes bytes that a pickle describes off the number that its file may still describe. Err if that is less.
+    /// Subtracts bytes that are to be allocated from those that reading the file may still allocate. Err if fewer are left.
     pub fn charge(&mut self, bytes: usize) -> Checked<()> {
         self.allows(bytes)?;
         self.left -= bytes as u64;
