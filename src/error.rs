@@ -82,7 +82,7 @@ pub enum Error {
     BadConfig {
         /// The dotted key in the configuration.
         key: String,
-        /// The value as it is written in the configuration.
+        /// The value of the key, as it was given.
         value: String,
         /// The values that the key may have.
         allowed: String,

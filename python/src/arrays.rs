@@ -177,8 +177,7 @@ fn most_of(values: &[f32]) -> f32 {
     values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Returns the number of images to compute at once, for `count` images and at most `most`: powers of two, so that few programs
-/// are made, up to `most`.
+/// Returns the size of a batch for `count` images: the next power of two, so that few programs are made, but at most `most`.
 pub fn batch(count: usize, most: u32) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(most).min(most)
 }
@@ -249,7 +248,7 @@ pub fn labels(
     wide.iter().enumerate().map(class).collect()
 }
 
-/// Reads an array of floating-point numbers with this many dimensions, as float32 in one piece, and its shape.
+/// Reads an array of numbers with this many dimensions: returns its numbers as float32 in one piece, and its shape.
 ///
 /// # Errors
 /// `Mismatch` for anything else.

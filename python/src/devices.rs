@@ -126,12 +126,14 @@ pub fn wanted(device: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
 /// By the text that chooses an adapter, and whether half precision was asked for.
 static OPEN: Mutex<BTreeMap<(String, bool), Gpu>> = Mutex::new(BTreeMap::new());
 
-/// Opens the device of an adapter: opened once, and once more where it was lost. It computes in single precision.
+/// Returns the device of an adapter, which is opened at the first call, and again where it was lost. It computes in single
+/// precision.
 pub fn open(wanted: &str) -> Result<Gpu> {
     open_for(wanted, Precision::Single)
 }
 
-/// Opens the device of an adapter as [`open`] does, with the features that training in a precision uses: as the program opens it.
+/// Returns the device of an adapter as [`open`] does, with the features that training in a precision uses: as the program opens
+/// it.
 pub fn open_for(wanted: &str, precision: Precision) -> Result<Gpu> {
     let key = (wanted.to_owned(), precision != Precision::Single);
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,7 +23,7 @@ pub struct Progress {
     /// The part of the phase that is done, in the unit of `total`.
     #[pyo3(get)]
     pub done: f64,
-    /// The size of the whole phase, such as its number of iterations.
+    /// The size of the whole phase, such as its number of iterations or of images.
     #[pyo3(get)]
     pub total: f64,
     /// The measurements of the call so far, by name.
@@ -68,7 +68,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Makes a watch of the caller's callback, or of a bar where there is none.
+    /// Makes a watch that tells the caller's callback, or a bar where there is no callback.
     pub fn new(py: Python<'_>, callback: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
         let bar = match &callback {
             Some(_) => None,

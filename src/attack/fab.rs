@@ -37,7 +37,8 @@ pub struct Fab {
     pub eps: f32,
     /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
-    /// The largest weight of the original image's boundary point in the weighted mean with the iterate's, to which a step goes.
+    /// The largest weight of the boundary point nearest to the original image. A step goes to the weighted mean of this point and
+    /// of the boundary point nearest to the iterate.
     pub alpha_max: f32,
     /// The factor that multiplies the move to the boundary; above 1 a step ends beyond the boundary.
     pub eta: f32,

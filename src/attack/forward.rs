@@ -279,7 +279,8 @@ impl Forward {
         Ok([ops::image_gradient(graph, [f, self.seed], by, self.level)?, f])
     }
 
-    /// Returns the graph's inputs that change from step to step.
+    /// Returns the graph's inputs whose values may change between runs of a program: images, original images, labels and target
+    /// classes.
     pub fn changing(&self) -> [Value; 4] {
         [self.x, self.origin, self.labels, self.targets]
     }

@@ -46,7 +46,7 @@ impl AttackProgress {
         Self { progress, began: Instant::now(), settings, classes, current: None }
     }
 
-    /// Draws how far the evaluation is.
+    /// Shows how far the evaluation by attacks is.
     pub fn show(&mut self, at: &At) {
         let now = Instant::now();
         if self.current.as_ref().is_none_or(|current| current.number != at.number) {

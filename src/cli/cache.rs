@@ -12,8 +12,7 @@ use crate::model::checkpoint::write_atomically;
 /// `LAPIDARY_CACHE` names another folder; this says that there is none.
 const OFF: &str = "off";
 
-/// Returns the folder in which results of tuning and compiled kernels are kept. `None` where the system has none, or it is not
-/// wanted.
+/// Returns the program's cache folder. `None` where the system has no folder for caches, or none is wanted.
 pub fn folder() -> Option<PathBuf> {
     let named = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty());
     if let Some(given) = named("LAPIDARY_CACHE") {
@@ -24,7 +23,7 @@ pub fn folder() -> Option<PathBuf> {
     folder.map(|folder| folder.join("lapidary"))
 }
 
-/// The file with a device's results of tuning and compiled kernels.
+/// The two files in the cache folder with a device's compiled kernels and results of tuning.
 #[derive(Debug)]
 pub struct Kept {
     gpu: Gpu,
@@ -47,7 +46,7 @@ impl Kept {
         Self { gpu: gpu.clone(), pipelines, choices }
     }
 
-    /// Saves what the device has measured and compiled since it was loaded.
+    /// Saves the device's compiled kernels and results of tuning, each where it differs from what was loaded.
     pub fn save(&self) {
         self.pipelines.write(self.gpu.pipelines());
         self.choices.write(self.gpu.measured().map(String::into_bytes));

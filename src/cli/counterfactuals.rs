@@ -27,7 +27,7 @@ pub struct ToClass {
     pub confidence: f64,
     /// The Fréchet distance between the counterfactuals and real images of the class.
     pub distance: Option<f64>,
-    /// The mean Fréchet distance of the images before their change, for comparison.
+    /// The Fréchet distance between the same images before their change and real images of the class, for comparison.
     pub distance_before: Option<f64>,
 }
 
@@ -37,8 +37,8 @@ pub fn targets(labels: &[u32], classes: u32) -> Vec<u32> {
     (0..).zip(labels).map(|(i, label)| (label + 1 + i % others) % classes.max(1)).collect()
 }
 
-/// Makes counterfactuals and measures them, class by class. `eyes` see the counterfactuals beside the real images of the class
-/// among `test`.
+/// Measures counterfactuals that were made already, class by class. `eyes` see the counterfactuals beside the real images of the
+/// class among `test`.
 pub fn by_class(
     test: &Prepared,
     (ends, confidence, targets): (&[f32], &[f64], &[u32]),

@@ -112,7 +112,7 @@ pub struct Drawn {
     pub of: usize,
 }
 
-/// Returns a sentence on which of all images are measured on.
+/// Returns the words that say how many of all images are measured on, and how these were chosen.
 pub fn drawing(count: usize, of: usize) -> String {
     if count == of {
         return format!("all {of}");

@@ -19,7 +19,7 @@ pub enum Failure {
     /// Arguments that do not go together, with a sentence on why.
     #[error("{0}")]
     Usage(String),
-    /// The command was stopped by the first Ctrl-C or SIGTERM, and everything is saved.
+    /// The command was stopped by the first Ctrl-C or SIGTERM, or by SIGUSR1, and everything is saved.
     #[error("stopped by a signal; {0}")]
     Stopped(String),
 }
@@ -41,7 +41,7 @@ pub fn give_way() {
     std::thread::sleep(std::time::Duration::from_secs(1));
 }
 
-/// Returns the exit code of [`usage`] and prints nothing.
+/// Waits, and returns the exit code of [`usage`] without printing anything.
 pub fn quiet_usage(error: &clap::Error) -> ExitCode {
     give_way();
     if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }

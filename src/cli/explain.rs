@@ -23,7 +23,7 @@ use crate::train::Loaded;
 /// Steps that the path shows.
 const COLUMNS: usize = 12;
 
-/// Runs the command `explain`, which changes a picture to another class.
+/// Runs the command `explain`, which changes a picture towards another class.
 pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;

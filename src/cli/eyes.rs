@@ -24,7 +24,7 @@ use crate::{Error, Result};
 pub struct SeenSet {
     /// The features of the images, a row for each.
     pub features: Features,
-    /// The logits of ImageNet's classes that the extractor computed, K for each image.
+    /// The logits that the extractor computed for ImageNet's classes, one for each class, image by image.
     pub logits: Vec<f32>,
     /// The mean and covariance of the features, as a Gaussian.
     pub gaussian: Gaussian,

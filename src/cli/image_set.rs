@@ -67,12 +67,13 @@ impl ImageSet {
         }
     }
 
-    /// Returns whether the images already have the side that is asked for: that of arrays is, pictures have their own.
+    /// Returns whether the images are resized to a side that is asked for: arrays and idx files are, picture files keep their own
+    /// size.
     pub fn has_side(&self) -> bool {
         matches!(self, Self::Memory { .. })
     }
 
-    /// Returns the rows and columns of the images, where all images, or the first picture, are square.
+    /// Returns the side of the images; `None` where those in memory, or the first of the picture files, are not square.
     pub fn side(&self) -> Result<Option<u32>> {
         let [height, width] = match self {
             Self::Memory { size, .. } => *size,

@@ -11,7 +11,7 @@ use crate::data::classes_in;
 use crate::report::clock;
 use crate::train::{Config, Material, check_run, check_stages, fit, forecast};
 
-/// Runs the command `plan`, which says what memory and time each stage of training needs.
+/// Runs the command `plan`, which says how much memory each stage of training needs and, with `--time`, how long it takes.
 pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
     let config = session.in_precision(&named(&args.config)?.with(&args.set)?)?;
     if args.time { timed(session, args, &config) } else { by_shapes(session, args, &config) }

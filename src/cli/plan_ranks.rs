@@ -87,7 +87,7 @@ fn counted(gpu: &Gpu, config: &Config, network: &Network) -> Result<Vec<(Forecas
     Ok(forecast(gpu, &few, network)?.into_iter().map(of).collect())
 }
 
-/// Returns a table for each training stage, with a line for each number of processes.
+/// Returns a table for each training stage, with a line for each of 1, 2, 4 and so on up to `ranks` processes.
 pub fn table(
     gpu: &Gpu,
     args: &args::Plan,

@@ -14,7 +14,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 /// The share of a stage's time without images that is worth a word.
 const TOLD_WAIT: f32 = 0.05;
 
-/// Draws the events of a training run on stderr.
+/// Draws the progress of a command on stderr, by the events that it is told.
 #[derive(Debug)]
 pub struct Progress {
     surface: Surface,
@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    /// Draws one event of a training run.
+    /// Draws one event, of a training run or of another command.
     pub fn event(&mut self, event: &Event) {
         match event {
             Event::Phase { phase, done, total } => self.begin(*phase, *done, *total),

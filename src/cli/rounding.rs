@@ -21,7 +21,7 @@ fn usual() -> Map<String, Value> {
     facts(&Preferences { tuning: Tune::Auto, ..Preferences::default() })
 }
 
-/// Adds the options that change how results are rounded to kept facts that lack them: the usual values.
+/// Adds the options that change how results are rounded, with their usual values, to kept facts that lack them.
 pub fn complete(kept: &mut Map<String, Value>) {
     rounding::complete(kept, usual());
 }

@@ -212,7 +212,7 @@ impl Size {
     }
 }
 
-/// Converts images, CHW in \[0, 1\] each, to the bytes that files have: bytes, pixel by pixel.
+/// Converts images, CHW in \[0, 1\] each, to bytes, pixel by pixel, as files have them.
 pub fn pixels(images: &[f32], size: Size) -> Vec<u8> {
     images.chunks(size.bytes()).flat_map(|image| interleaved(image, size)).collect()
 }

@@ -37,7 +37,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Makes the state of a run; `adapter` goes before the adapter that the environment names.
+    /// Makes the state of one run of the program; `adapter` goes before the adapter that the environment names.
     pub fn new(adapter: Option<String>, quiet: bool) -> Self {
         let mut options = Options::from_env();
         options.adapter = adapter.or(options.adapter);
@@ -73,7 +73,7 @@ impl Session {
         self
     }
 
-    /// Sets whether the kernels of programs are measured to take the fastest.
+    /// Sets whether kernels are measured, so that the fastest ones are taken.
     pub fn tuning(mut self, tune: Tune) -> Self {
         self.options.preferences.tuning = tune;
         self
@@ -125,7 +125,8 @@ impl Session {
         self.world.get().is_none_or(World::is_first)
     }
 
-    /// Tells the other processes which adapter this process has, once its device is open; returns a line about each.
+    /// Tells the other processes which adapter this process has, once its device is open; returns a line about each process, this
+    /// one included.
     pub fn introduce(&self, gpu: &Gpu) -> crate::Result<Vec<String>> {
         let (world, adapter) = (self.world()?, gpu.adapter());
         world.introduce(&format!("{adapter}, {}", adapter.driver))?;

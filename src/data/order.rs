@@ -7,8 +7,8 @@ use super::seed::Random;
 /// The most images whose order lies in memory: 16 MB.
 const IN_MEMORY: u32 = 1 << 22;
 
-/// The order in which training goes through images, as permutations of `0..len`, one for each epoch. The last two stay in memory,
-/// because batches straddle the border of two. Those of very large sets are computed, an image at a time.
+/// The order in which a stream of batches goes through images, as permutations of `0..len`, one for each epoch. The last two stay
+/// in memory, because batches straddle the border of two. Those of very large sets are computed, an image at a time.
 pub struct EpochOrder {
     seed: u64,
     purpose: String,

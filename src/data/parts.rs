@@ -56,7 +56,7 @@ pub struct Split {
 /// A number of images that are kept from training: absolute, or as a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept {
-    /// This number of images, as it stands.
+    /// This number of images, however many training images there are.
     Images(usize),
     /// This share of the training images, rounded up; none only if it is 0.
     Share(f64),

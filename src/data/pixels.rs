@@ -19,8 +19,8 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// Recognises the range of pixel values: bytes, whole numbers up to 255 or 65,535, or floating-point numbers in \[0, 1\] or
-    /// whole ones up to 255.
+    /// Makes pixels of numbers, by the range that they lie in: bytes, whole numbers up to 255 or 65,535, or floating-point
+    /// numbers in \[0, 1\] or whole ones up to 255. Err, with the reason, for other numbers.
     pub fn new(numbers: Numbers) -> std::result::Result<Self, String> {
         let values: Vec<f32> = match numbers {
             Numbers::U8(bytes) => {

@@ -18,7 +18,7 @@ use crate::files;
 pub(super) struct All {
     pub origin: PathBuf,
     pub places: Places,
-    /// The labels of the pictures; None for pictures without labels, which count as of class 0.
+    /// The labels of the pictures; empty for pictures without labels, which count as of class 0.
     pub labels: Vec<u32>,
     pub classes: u32,
     pub about: About,

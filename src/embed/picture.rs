@@ -54,7 +54,7 @@ impl Picture {
         Ok(Self { program, words, stride: pixels.width(), texture })
     }
 
-    /// Appends the drawing of the images into the texture, as the images are when it runs.
+    /// Appends to an encoder the drawing of the images into the texture, as the images are when that is run.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.program.record(encoder);
         let layout = wgpu::TexelCopyBufferLayout {

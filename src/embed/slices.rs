@@ -35,12 +35,12 @@ impl Slices {
         Ok(Self { pace: program.measure().await?, done: 0, launch: 0 })
     }
 
-    /// Begins the program's runs from the first.
+    /// Begins the program's runs anew, from the first.
     pub fn restart(&mut self) {
         (self.done, self.launch) = (0, 0);
     }
 
-    /// Appends as much of the program as the budget allows, up to `total` runs in all. Returns the number of replays that are
+    /// Appends as much of the program as the budget allows, up to `total` runs in all. Returns the number of runs that are
     /// recorded whole.
     pub fn record(
         &mut self,

@@ -16,7 +16,8 @@ pub enum Global {
     RebuildTensor,
     /// A function that returns its first argument, a tensor: parameters, and tensors of devices.
     Same,
-    /// A function that is called with a function, a type, arguments and attributes: the function's result, with the attributes.
+    /// A function that is given a function, a type, arguments and attributes, and returns that function's result, with the
+    /// attributes.
     RebuildFromType,
     /// The type of a tensor's storage.
     Storage(Kind),

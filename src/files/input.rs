@@ -83,7 +83,7 @@ impl<R: Read + Seek> Input<R> {
         Ok(bytes)
     }
 
-    /// Appends this many bytes of the file to a list, for which the caller has made room.
+    /// Appends this many bytes of the file to a list in which the caller has made room for them.
     pub fn append(&mut self, length: u64, to: &mut Vec<u8>) -> Checked<()> {
         self.expect(length)?;
         let from = to.len();

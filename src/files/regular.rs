@@ -55,7 +55,7 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// The number of bytes that reading any file may take, however small it is.
 #[cfg(feature = "data")]
 pub const SMALL: u64 = 256 << 20;
-/// How many times its own size reading a file may take, in bytes beyond [`SMALL`].
+/// The number of bytes, beyond [`SMALL`], that reading a file may take for each byte of the file.
 #[cfg(feature = "data")]
 pub const GROWTH: u64 = 64;
 

@@ -346,8 +346,8 @@ impl Executor {
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
-    /// Divides a run's kernel launches into stretches that end behind each node of this op; the last stretch has the launches
-    /// after all of these nodes.
+    /// Divides a run's kernel launches into stretches: for each node of this op the launches up to its last one, and then the
+    /// launches after all of these nodes.
     pub fn stretches(&self, op: &str) -> Vec<Range<usize>> {
         let node = |step: Option<&Step>| {
             let part = step.and_then(|step| step.part.as_ref())?;

@@ -28,7 +28,7 @@ impl Once {
         (self.seen.load(Relaxed) != written).then_some(written)
     }
 
-    /// Submits the launches if their inputs were written since they last ran.
+    /// Submits the executor's launches if their inputs were written since they last ran.
     pub async fn refresh(&self) -> Result<()> {
         let Some(written) = self.owed() else { return Ok(()) };
         self.executor.submit_alone().await?;
@@ -36,13 +36,13 @@ impl Once {
         Ok(())
     }
 
-    /// Returns whether the launches' inputs were written since they last ran.
+    /// Returns whether the inputs of the executor's launches were written since these last ran.
     pub fn is_due(&self) -> bool {
         self.owed().is_some()
     }
 
-    /// Appends the launches to an encoder if their inputs were written since they last ran. It is taken to have run then, unless
-    /// the encoder is dropped instead of submitted.
+    /// Appends the executor's launches to an encoder if their inputs were written since they last ran. They are taken to have run
+    /// then, unless the encoder is dropped instead of submitted.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         let Some(written) = self.owed() else { return };
         self.executor.record_alone(encoder);

@@ -11,7 +11,7 @@ const VERSION: u64 = 1;
 /// A table of tuning: the chosen answers, and the candidates that were dropped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// Whether all chosen kernels are the default ones, and none is to be measured.
+    /// Whether all choices are static, which means the default kernels, and none is to be measured.
     pub fixed: bool,
     pub choices: Choices,
     pub dropped: Vec<Dropped>,
@@ -48,7 +48,7 @@ impl Table {
         format!("{:#}\n", Value::Object(all))
     }
 
-    /// Reads a table of chosen kernels from its text; a table of default choices is good for every device.
+    /// Reads a table of chosen kernels from its text; a table of static choices is good for every device.
     pub fn read(text: &[u8], device: &str) -> Verdict {
         match Self::parse(text) {
             None => Verdict::Damaged,

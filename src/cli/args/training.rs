@@ -102,7 +102,8 @@ pub struct Plan {
     pub tflops: Option<f64>,
 }
 
-/// The assumed speed of the network between processes, in bytes a second: a network card of 100 Gb/s, less what protocols take.
+/// The speed of the network between processes that is assumed where none is given, in bytes a second: a network card of 100 Gb/s,
+/// less what protocols take.
 pub const BANDWIDTH: f64 = 10e9;
 
 fn bandwidth(text: &str) -> Result<f64, String> {

@@ -60,7 +60,7 @@ struct Result {
     entries: Vec<Entry>,
 }
 
-/// Measures all tasks with this library and with another one, and prints the results.
+/// Measures all tasks with this library and with those that `--compare` names, and prints the results.
 pub fn run(
     session: &Session,
     args: &args::Bench,

@@ -21,7 +21,7 @@ pub struct Measured<'a> {
     pub ready: f64,
     /// The number of compute pipelines, and the milliseconds that making them took.
     pub pipelines: (u64, f64),
-    /// The bytes of all buffers on the device.
+    /// The bytes of all device buffers that were made for the step.
     pub memory: u64,
     /// The milliseconds of a step, one number for each measurement.
     pub times: Vec<f64>,

@@ -94,7 +94,8 @@ impl Peer {
         Ok((number("ms"), number("ready_seconds")))
     }
 
-    /// Returns the most bytes of memory that the other library's process had.
+    /// Returns the most bytes of memory that the other library's process had on a CPU, or its tensors on a GPU; `None` if it does
+    /// not say.
     pub fn memory(&mut self) -> Option<u64> {
         self.ask("memory").ok()?.get("bytes")?.as_u64()
     }

@@ -31,7 +31,8 @@ impl Parts {
     }
 }
 
-/// Measures training steps of the first process alone, then of all processes together. `--batch` is the whole world's.
+/// Measures training steps of the first process alone, then of all processes together. `--batch` is the number of images of all
+/// processes together.
 pub fn run(
     session: &Session,
     args: &args::Bench,

@@ -31,7 +31,7 @@ const COLUMNS: [(&str, &str, usize); 19] = [
 /// as `AUROC, PATH`; missing ones were not measured.
 pub type Numbers = BTreeMap<String, f64>;
 
-/// The runs of one row of the paper's table, one for each seed.
+/// The runs of one row of the comparison's table, one for each seed.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
     /// The row's name in files.

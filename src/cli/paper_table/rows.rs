@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use crate::Result;
 use crate::train::{Config, ObjectiveName};
 
-/// The training methods that the paper's table compares, and their images.
+/// The training methods that `paper-table` compares, and their images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Comparison {
     /// The embedded Fashion-MNIST images, 16x16, WRN-10-1: hours on two CPU cores
@@ -27,8 +27,8 @@ impl Comparison {
         }
     }
 
-    /// Returns the default training budget of a row, in passes of a batch through the network; None where presets have their own
-    /// iterations.
+    /// Returns the default training budget of a row, in passes of a batch forward and back through the network; None where
+    /// presets have their own iterations.
     pub fn budget(self) -> Option<u64> {
         match self {
             Self::Small => Some(6_000),
@@ -48,7 +48,7 @@ impl Comparison {
     }
 }
 
-/// A row of the paper's table, a training method that can be run with any seed.
+/// A row of the comparison's table: a training method that can be run with any seed.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The row's name in folders and files.

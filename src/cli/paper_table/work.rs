@@ -22,10 +22,10 @@ const DIVERGED: i32 = 5;
 /// The time that a command may take to save after this program was asked to stop.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// The settings that all runs of the paper's table share.
+/// The settings that all runs of `paper-table` share.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The number of passes of a batch through the network that each row may spend.
+    /// The number of passes of a batch forward and back through the network that each row may spend.
     pub budget: Option<u64>,
     /// Whether to take a tenth of the presets' own iterations.
     pub tenth: bool,
@@ -47,13 +47,13 @@ pub struct Settings {
 
 /// The way in which training ended.
 pub enum Ended {
-    /// Training finished a run, in the folder named.
+    /// Training finished a run, in this folder.
     Trained(PathBuf),
     /// Training diverged, without a finished run.
     Diverged,
 }
 
-/// Runs the commands of this program that the paper's table needs.
+/// Runs the commands of this program that `paper-table` needs.
 pub struct Work<'a> {
     /// The session whose adapter the commands use.
     pub session: &'a Session,

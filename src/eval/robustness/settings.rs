@@ -179,7 +179,7 @@ impl RestartedPgd {
 pub struct AutoAttack {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// The radius of the ball around each image that the attacks stay in; finite, above 0.
+    /// The radius of the ball around each image, outside of which no attack counts; finite, above 0.
     pub eps: f32,
     /// The attacks of the evaluation, in the order in which they run.
     pub attacks: Vec<AttackName>,

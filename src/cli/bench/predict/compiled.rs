@@ -42,8 +42,8 @@ impl From<[u32; 6]> for Figures {
 }
 
 impl Figures {
-    /// Returns the multiply-adds as a share of the issued instructions of the kernel's hot loop; of kernels with cooperative
-    /// matrices, instructions of these.
+    /// Returns the multiply-adds as a share of the issued instructions of the kernel's hot loop; for kernels with cooperative
+    /// matrices, the share of the instructions that multiply these.
     pub fn share(&self) -> f64 {
         f64::from(self.ten_thousandths) / 1e4
     }

@@ -10,7 +10,8 @@ use crate::gpu::Dispatch;
 use crate::graph::Plan;
 use crate::ops::conv::Way;
 
-/// The cause of most of the time that a launch takes beyond the least possible.
+/// What bounds a launch's time: the largest cause of time beyond the least possible or, where there is hardly any, arithmetic or
+/// memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
     /// The launch's multiply-adds, which run at nearly the full rate.
@@ -52,7 +53,7 @@ pub struct Layer {
     pub layer: String,
     /// The name of the node's op.
     pub op: &'static str,
-    /// The name of the row of the table of convolution kernels that computes the node.
+    /// The name of the row of the table of convolution kernels that computes the node; empty for nodes of other ops.
     pub row: &'static str,
     /// The name of the kernel of the launch that takes longest.
     pub kernel: &'static str,
@@ -63,7 +64,7 @@ pub struct Layer {
     pub floor: f64,
     pub multiply_adds: f64,
     pub bytes: u64,
-    /// The cause of most of the time of the node's longest launch.
+    /// What bounds the time of the node's longest launch.
     pub bound: Bound,
     /// The share of the full rate of multiply-adds that the hot loop of the longest launch can reach; `None` where the compiler's
     /// figures say nothing.
@@ -154,7 +155,7 @@ impl Lost {
     }
 }
 
-/// The estimated time of one kernel launch.
+/// The estimate for one kernel launch: its seconds, and what bounds them.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
     pub seconds: f64,
