@@ -48,7 +48,7 @@ pub enum TuningEvent {
     Skipped {
         /// The family of kernels and the shape that keeps its default kernel.
         key: String,
-        /// The limit, of memory for example, that was reached.
+        /// The reason in words: which limit, of memory or of a binding's size, was reached.
         reason: String,
     },
     /// Tuning is over: every shape was measured for which there was time and memory.

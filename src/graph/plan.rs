@@ -117,7 +117,8 @@ impl Plan {
         Self::with(graph, wanted, changing, adapter, &Arc::default())
     }
 
-    /// Makes a plan with kernels that tuning chose, or that were chosen for the [questions](Self::asked) of an earlier plan.
+    /// Makes a plan with these choices of kernels, which answer the [questions](Self::asked) of nodes; without an answer a node
+    /// takes its default kernel.
     pub fn with(
         graph: &Graph,
         wanted: &[Value],
@@ -263,7 +264,7 @@ impl Plan {
         Ok(self.words.get(&value).map_or(0, |&words| words as usize))
     }
 
-    /// Returns the values that come from outside of the graph, each in a buffer of its own.
+    /// Returns the values that come from outside the graph, each in a buffer of its own.
     pub fn inputs(&self) -> impl Iterator<Item = Value> + '_ {
         self.inputs.iter().copied()
     }
@@ -273,7 +274,7 @@ impl Plan {
         self.places.values().copied().collect()
     }
 
-    /// Returns the choices between kernels that nodes asked for while they were recorded, with the nodes.
+    /// Returns the questions, which kernel to take, that nodes asked while they were recorded, with the nodes.
     pub fn asked(&self) -> &[(Question, Node)] {
         &self.asked
     }

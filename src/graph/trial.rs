@@ -18,7 +18,7 @@ pub struct Trial {
     pub inputs: Vec<Given>,
     /// The results of the plain kernels, with which the candidates' results are compared.
     pub plain: Vec<Value>,
-    /// The kernels to compare, as many as the question names and in its order.
+    /// The candidates to measure, as many as the question names and in its order.
     pub candidates: Vec<Candidate>,
 }
 

@@ -123,8 +123,8 @@ impl Ready {
         Ok(Self { plan, executor, outputs: outputs.to_vec() })
     }
 
-    /// Returns a candidate kernel's results of one run on this data; they are overwritten before, so that none is left from
-    /// another.
+    /// Returns the results of one run of these kernels, plain ones or a candidate's, on this data; results are overwritten
+    /// before, so that none is left from another run.
     pub async fn results(&self, gpu: &Gpu, trial: &Trial, data: Data) -> Result<Vec<Vec<f32>>> {
         let buffer = |value: Value| self.executor.buffer(self.plan.buffer(value)?);
         for (seed, given) in (1..).zip(&trial.inputs) {

@@ -7,8 +7,8 @@ use crate::ops::{Affine, ChannelScale, FoldBatchNorm, FrozenBatchNorm, FrozenBat
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Replaces [`FrozenBatchNorm`] and its derivative for x by a scale and a shift for each channel. A derivative whose forward node
-/// is not in the graph stays as it is.
+/// Replaces [`FrozenBatchNorm`] by a scale and a shift for each channel, and its derivative for x by the scale. A derivative
+/// whose forward node is not in the graph stays as it is.
 pub fn frozen_batch_norms(graph: &mut Graph) -> Result<()> {
     let mut nodes = Vec::new();
     let mut folded: HashMap<(Value, Value), Value> = HashMap::new();

@@ -7,7 +7,7 @@ use crate::graph::{Graph, Node, Value};
 use crate::ops::{Add, Affine, Epilogue, MaskedScale, PackedConv2d, Residual, Unary};
 use std::sync::Arc;
 
-/// Joins a scale and shift of channels with the rectifier behind it into one node.
+/// Joins each scale and shift of channels ([`Affine`]) with the rectifier behind it into one node.
 pub fn rectifiers(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
     while let Some((first, second, node)) = next_rectifier(graph, wanted) {
         merge(graph, first, second, node);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// A choice between convolution kernels that lowering met.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// The question which kernel to take, which was answered.
+    /// The question which kernel computes the convolution.
     pub question: Question,
     problem: Problem,
     role: ConvRole,

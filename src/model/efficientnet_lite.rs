@@ -11,7 +11,7 @@ use crate::ops::{Add, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, Pad
 /// The height and width, in pixels, of the images that EfficientNet-Lite0 takes.
 pub const SIDE: u32 = 224;
 
-/// The number of classes of EfficientNet-Lite0's logits, ImageNet's.
+/// The number of EfficientNet-Lite0's classes, which are those of ImageNet.
 pub const CLASSES: u32 = 1000;
 
 /// The small number that batch normalisation adds to the variance.

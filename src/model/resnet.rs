@@ -268,7 +268,7 @@ pub struct Bottleneck {
     pub inner: u32,
     /// The number of channels of the block's output.
     pub outputs: u32,
-    /// The stride of the second convolution and of the shortcut; of the first where the block has two convolutions.
+    /// The stride of the shortcut and of one convolution: the second of three, or the first of two.
     pub stride: u32,
     /// Whether the block has two convolutions instead of three.
     pub basic: bool,

@@ -83,7 +83,7 @@ pub struct ApgdJudge {
     pub least: u32,
     /// The number by which the steps from one checkpoint to the next become fewer.
     pub less: u32,
-    /// The share of the steps since a checkpoint that have to raise the loss, from 0 to 1, or else the step is halved.
+    /// The share, from 0 to 1, of the steps since the last checkpoint: unless more of them raised the loss, the step is halved.
     pub rho: f32,
     /// The length of the first steps of the attack.
     pub step_size: f32,

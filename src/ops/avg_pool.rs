@@ -24,7 +24,7 @@ pub static FORWARD: Widths = widths!("avg_pool", ["index"], Params, [x, mut y]);
 pub static BACKWARD: Widths = widths!("avg_pool_backward", ["index"], Params, [dy, mut dx]);
 
 /// Average pooling over windows that do not overlap. Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of
-/// each window of kernel by kernel pixels, which follow each other without overlap. Err unless kernel divides H and W.
+/// each window of kernel by kernel pixels. Err unless kernel divides H and W.
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool {
     /// The height, width and stride of a pooling window; at least 1.

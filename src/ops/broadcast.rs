@@ -13,7 +13,7 @@ uniform! {
 /// The kernels that add one value b for each channel, image or plane to a map a; with the constant PRODUCT they multiply.
 pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
 
-/// The kernels that sum a map a over images and pixels; with the constant PRODUCT they sum a times b.
+/// The kernels that sum each channel of a map a over images and pixels; with the constant PRODUCT they sum a times b.
 pub static REDUCE: Widths =
     widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
 

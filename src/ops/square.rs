@@ -105,7 +105,7 @@ impl Op for SquareStart {
 pub struct SquareStep {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// Radius of the ball, at least 0 and finite.
+    /// The radius of the ball around the original image, at least 0 and finite.
     pub eps: f32,
     /// The largest number of candidates that are judged after the first one.
     pub queries: u32,

@@ -42,7 +42,7 @@ pub static MOMENTUM: Widths = widths!(
 /// The kernel of a Langevin step, which updates the images x in place.
 pub static LANGEVIN: Kernel =
     kernel!("langevin_step", ["index"], LangevinParams, [mut x, g, noise]);
-/// The kernel that keeps the image of highest loss so far, and that loss, in place.
+/// The kernel that keeps, for each attacked image, the iterate of highest loss so far and that loss, in place.
 pub static KEEP_BEST: Kernel =
     kernel!("keep_best", ["index"], Params, [x, loss, mut best_x, mut best_loss]);
 /// The kernels that compute the L2 norm of each image.

@@ -48,12 +48,12 @@ pub enum Unary {
     Silu,
     /// Leaky ReLU: x above 0, else `slope` * x, `torch.nn.functional.leaky_relu`.
     LeakyRelu {
-        /// The slope below 0, any finite number; PyTorch's is 0.01.
+        /// The slope of the function for x below 0: any finite number; PyTorch's is 0.01.
         slope: f32,
     },
     /// ELU: x above 0, else `alpha` * (exp(x) - 1) (Clevert and others 2015, arXiv 1511.07289), `torch.nn.functional.elu`.
     Elu {
-        /// The factor alpha below 0, any finite number; PyTorch's is 1.
+        /// The factor of exp(x) - 1 for x below 0: any finite number; PyTorch's is 1.
         alpha: f32,
     },
     /// Hard sigmoid: min(max(x + 3, 0), 6) / 6 (Howard and others 2019, arXiv 1905.02244), `torch.nn.functional.hardsigmoid`.

@@ -225,7 +225,7 @@ impl Plot {
     }
 }
 
-/// Returns text that is safe in HTML, in attributes too.
+/// Returns a text with its special characters escaped, so that it is safe in HTML, in attributes too.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -76,9 +76,9 @@ impl Attacker {
         }
     }
 
-    /// Attacks a batch of images, and leaves the attacked images in the buffer. What is random in it is of the seed, the
-    /// iteration, and the place in the whole batch of each image, the first of which is at `first`: the same in pieces, in ranks
-    /// and at once.
+    /// Attacks a batch of images, or takes them as they are, and leaves the result in the buffer. What is random in it is of the
+    /// seed, the iteration, and the place in the whole batch of each image, the first of which is at `first`: the same in pieces,
+    /// in ranks and at once.
     pub async fn run(
         &mut self,
         gpu: &Gpu,

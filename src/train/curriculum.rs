@@ -23,8 +23,8 @@ impl Curriculum {
         Self { t: start, window: VecDeque::new(), max, threshold, batches }
     }
 
-    /// Notes the AUC of a batch, and adds a contrastive step if the mean AUC has passed the threshold. T grows, and the window
-    /// empties, when the window is full and its mean reaches the threshold.
+    /// Notes the AUC of a batch. T grows by one, unless it is at its largest, and the window empties, when the window is full and
+    /// its mean reaches the threshold.
     pub fn note(&mut self, auc: f64) {
         self.window.push_back(auc);
         if self.window.len() > self.batches {

@@ -34,7 +34,7 @@ pub(super) struct Loss {
     pub given: Vec<(Value, Given)>,
     /// The graph's inputs that are written once, with their values.
     pub constants: Vec<(Value, Vec<f32>)>,
-    /// The graph's inputs that change from step to step.
+    /// The graph's inputs that change from run to run.
     pub changing: Vec<Value>,
     pub terms: Vec<(Term, Value)>,
     pub logits: Value,
@@ -168,7 +168,8 @@ impl Loss {
         sketch.finish(model, classified, Some(joint), Some(real))
     }
 
-    /// Returns the graph's values that are read back after a step: loss terms and logits.
+    /// Returns the graph's values that are read back after a run: loss terms, logits and, in stage 2, the labels' logits of real
+    /// and contrastive images.
     pub fn wanted(&self) -> Vec<Value> {
         let terms = self.terms.iter().map(|(_, value)| *value);
         terms.chain([self.logits]).chain(self.joint).collect()

@@ -50,7 +50,8 @@ impl LossScale {
         *self.held() = state;
     }
 
-    /// Raises or lowers the loss scale after a step whose gradients were all finite, or were not.
+    /// Counts a step: halves the loss scale after one whose gradients were not all finite, and doubles it after 2,000 steps in
+    /// a row with finite gradients.
     pub fn follow(&self, finite: bool) {
         let mut state = self.held();
         let State { scale, good, left_out } = *state;

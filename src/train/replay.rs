@@ -6,7 +6,7 @@ use crate::data::Random;
 use crate::model::Tensor;
 use crate::{Error, Result};
 
-/// The replay buffer of JEM, which holds samples to go on with, and draws random ones.
+/// The replay buffer of JEM: samples that later iterations go on with. A draw gives noise in place of some of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplayBuffer {
     images: Vec<f32>,

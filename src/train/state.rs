@@ -20,7 +20,7 @@ const REPLAY: &str = "replay";
 /// The state of a run beside its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Memory {
-    /// The state of stage 2 (dual adversarial training) beside the weights.
+    /// The state of stage 2 beside the weights: the curriculum, and JEM's replay buffer.
     pub recall: Recall,
     /// The number of training images that were drawn, as `stop.images` counts them.
     pub images: u64,

@@ -84,8 +84,8 @@ impl Pauses {
         self.0.iter().map(|(_, values)| *values).collect()
     }
 
-    /// Joins the statistics of this process's pieces at a pause with those of all processes, in the order of the batch, by a
-    /// message to all.
+    /// Joins the vectors of this process's pieces at a pause, such as statistics of batch norm, with those of all processes, in
+    /// the order of the batch, by a message to all.
     pub fn join(&self, world: &World, at: usize, own: &[[Vec<f32>; 2]]) -> Result<[Vec<f32>; 2]> {
         let kind = self.0.get(at).map_or(Joined::Means, |(kind, _)| *kind);
         if !world.is_shared() {

@@ -45,8 +45,8 @@ impl Validator {
         })
     }
 
-    /// Measures accuracy on the validation images, clean and under attack. Of all ranks' images, in all
-    /// ranks; so is what is wrong with them.
+    /// Measures accuracy, clean and under attack, on the validation images of all ranks. Every rank returns the same numbers, or
+    /// the same error about an image.
     pub async fn measure(&mut self) -> Result<Accuracies> {
         if !self.world.is_shared() {
             return self.under.measure(&self.images, &self.labels, |_| Ok(())).await;

@@ -98,7 +98,7 @@ impl Engine {
         Network::new(&self.gpu, &name, &bytes.to_vec(), side).await.map_err(throw)
     }
 
-    /// Makes a model of points in the plane, with random weights.
+    /// Makes a joint energy-based model of points in the plane, with random weights.
     pub async fn toy(&self, classes: u32, seed: f64) -> Thrown<toy::Toy> {
         toy::Toy::new(&self.gpu, classes, seed as u64).await.map_err(throw)
     }

@@ -134,7 +134,7 @@ impl Classifier {
     }
 }
 
-/// Takes projected gradient steps on batches of images of one size.
+/// Takes projected gradient steps on images, in batches of one size.
 #[wasm_bindgen]
 pub struct Ascent {
     attack: PgdAttack,

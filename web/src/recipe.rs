@@ -14,9 +14,11 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// The norm in which the radius of the attack's ball is measured.
     pub norm: Norm,
+    /// The radius of the attack's ball.
     pub eps: f32,
     /// The largest number of gradient steps that contrastive images take.
     pub contrastive_steps: u32,
+    /// The L2 length of the gradient steps that contrastive images take.
     pub step_size: f32,
     pub augment: Augment,
     pub seed: u64,

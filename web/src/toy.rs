@@ -30,7 +30,7 @@ const WEIGHT_DECAY: f32 = 1e-4;
 /// Rows and columns of the map.
 const MAP: u32 = 48;
 
-/// A classifier of points in the plane, under training.
+/// A joint energy-based model of points in the plane, under training.
 #[wasm_bindgen]
 pub struct Toy {
     update: Program,

@@ -33,7 +33,7 @@ pub struct Stored {
     pub kind: Kind,
     /// The tensor's shape, as PyTorch has it.
     pub shape: Vec<usize>,
-    /// The numbers from one index to the next, for each dimension of the tensor; None where the order is row-major.
+    /// The number of values from one index to the next, for each dimension of the tensor; None where the order is row-major.
     pub strides: Option<Vec<usize>>,
     /// The byte of the file at which the tensor's first number begins.
     pub start: u64,
@@ -48,7 +48,7 @@ impl Stored {
         matches!(self.kind, Kind::Other("int64" | "int32" | "int16" | "bool" | "uint8", _))
     }
 
-    /// Refuses tensors whose numbers are of a type that weights never have.
+    /// Err for numbers of another type than float32, float64, float16 and bfloat16.
     pub fn check_kind(&self) -> Checked<()> {
         let Kind::Other(name, _) = self.kind else { return Ok(()) };
         Err(format!(

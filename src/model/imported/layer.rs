@@ -55,7 +55,7 @@ pub enum Kind {
     ChannelMul,
     /// The sum of two feature maps; the second may have one pixel for each image and channel.
     Add,
-    /// Multiplies two feature maps, value by value.
+    /// The product of two feature maps, value by value; the second may have one pixel for each image and channel.
     Mul,
     /// Multiplies all values by one number.
     Scale {

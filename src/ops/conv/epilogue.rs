@@ -18,7 +18,8 @@ pub enum Residual {
 pub struct Epilogue {
     /// Multiplies each channel of y by a scale and adds a shift, from an input \[2, channels of y\]; with a mask it only scales.
     pub affine: bool,
-    /// Sets y to zero where a bit of an input is not set, which [`ReluMask`](crate::ops::ReluMask) makes, of y's shape.
+    /// Sets y to zero where its bit in an input is not set: a mask, as [`ReluMask`](crate::ops::ReluMask) makes it of values of
+    /// y's shape.
     pub mask: bool,
     /// Adds a residual, an input of y's shape, to y.
     pub residual: Residual,

@@ -98,8 +98,8 @@ pub struct Reads {
     pub texels: Kernel,
 }
 
-/// A 3x3 convolution (stride and padding 1, rows of a multiple of 4 values) or its derivative for x, by Winograd on CPU
-/// rasterisers.
+/// A 3x3 convolution (stride and padding 1, rows of a multiple of 4 values) or its derivative for x, by Winograd's filtering,
+/// on CPU rasterisers.
 pub static WINOGRAD: Kernel = packed!(
     shader,
     "conv2d_winograd",
@@ -122,8 +122,8 @@ macro_rules! tall {
     };
 }
 
-/// A 3x3 convolution or its derivative for x, as [`QUADS`], for CPU rasterisers without subgroups and multiples of 8 rows and
-/// columns.
+/// A 3x3 convolution or its derivative for x, as [`QUADS`], for CPU rasterisers without subgroups; the numbers of rows and of
+/// columns are multiples of 8.
 pub static TALL: Kernel = tall!("conv2d_tall", "conv2d_nine");
 /// A 3x3 convolution of stride 2 that halves both sides, as [`HALVE`], for CPU rasterisers without subgroups.
 pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2d_halve_line");

@@ -107,7 +107,7 @@ impl Problem {
         2 * u64::from(self.y.elements()) * u64::from(window)
     }
 
-    /// Returns the floating-point operations of the convolution for one image.
+    /// Returns the number of floating-point operations of the convolution for one image.
     pub fn image_flops(&self) -> u64 {
         self.flops() / u64::from(self.x.images())
     }

@@ -23,7 +23,7 @@ pub fn most_work(adapter: &Adapter) -> u64 {
 /// The loops of an invocation over the terms of its sum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
-    /// The number of lines of an image into which a sum over images is divided; the kernel says what a line is. Else 1.
+    /// The number of lines of an image, if the sum is over images; the kernel says what a line is. Else 1.
     pub count: u32,
     /// The number of turns of all loops for one line, including that of the loop over lines.
     pub turns: u64,

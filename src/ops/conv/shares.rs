@@ -22,7 +22,7 @@ pub(super) struct Share {
     pub x: Option<Words>,
     pub w: Option<Words>,
     pub y: Option<Words>,
-    /// The number of workgroups in y: blocks of eight output channels.
+    /// The number of blocks of eight output channels, over which the grid's second dimension goes.
     pub blocks: u32,
 }
 

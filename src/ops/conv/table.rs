@@ -46,11 +46,11 @@ pub struct Way {
 /// Whether a row of the table of convolution kernels is used on an adapter, given a user's preferences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The row's kernel cannot run on the adapter, or is known to be slower than another.
+    /// The row's kernel cannot run on the adapter, is known to be slower than another, or is not what the preferences ask for.
     Never,
     /// The row's kernel is measured by tuning, and not used without it.
     Tried,
-    /// The row's kernel is used without tuning, unless an earlier row can be.
+    /// The row's kernel is used without tuning, unless an earlier row that can compute the convolution is usual too.
     Usual,
 }
 
@@ -90,7 +90,8 @@ const BACKWARD: &[ConvRole] = &[ConvRole::InputGradient];
 const BOTH: &[ConvRole] = &[ConvRole::Forward, ConvRole::InputGradient];
 const WEIGHTS: &[ConvRole] = &[ConvRole::WeightGradient];
 
-/// A class of adapters: its description in words, and a function that returns a row's standing on an adapter.
+/// A class of adapters: its description in words, and a function that returns a row's standing on an adapter, for a convolution
+/// and a user's preferences.
 pub type Adapters = (&'static str, fn(&Problem, &Adapter, &Preferences) -> Standing);
 
 const fn tiles(

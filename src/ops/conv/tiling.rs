@@ -20,7 +20,7 @@ pub(super) struct Tiling {
     pub workgroup: u32,
     /// The number of blocks of eight output channels that one workgroup computes.
     pub blocks: u32,
-    /// The number of workgroups in z; for a weight gradient the number of partial sums.
+    /// The number of workgroups in the grid's third dimension; for a weight gradient the number of partial sums of each weight.
     pub phases: u32,
     /// The loops that an invocation runs over the terms of its sum.
     pub lines: Lines,

@@ -182,7 +182,7 @@ impl ClassifierStage {
         Ok(step)
     }
 
-    /// Returns the number of images that an iteration draws, and that go through its update.
+    /// Returns the number of images that an iteration draws, and the number that go through its update.
     pub fn images(&self) -> PerIteration {
         self.images
     }

@@ -218,8 +218,8 @@ impl DualStage {
         learner.live.gpu().read(self.sampler.buffers().0).await
     }
 
-    /// Returns the number of images that an iteration of stage 2 draws, and that go through its update: real and attacked ones
-    /// are drawn, contrastive ones made.
+    /// Returns the number of images that an iteration of stage 2 draws, and the number that go through its update: real and
+    /// attacked ones are drawn, contrastive ones made.
     pub fn images(&self) -> PerIteration {
         PerIteration { drawn: 2 * self.config.schedule.batch, passed: self.passed }
     }

@@ -25,7 +25,7 @@ pub struct Entry {
     compressed: bool,
 }
 
-/// Returns all entries of a zip archive, by name.
+/// Returns all entries of a zip archive, sorted by name.
 pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     let Some(end) = input.length().checked_sub(END) else {
         return Err("the file is cut off: it is too short for a zip archive".into());

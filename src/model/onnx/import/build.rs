@@ -146,8 +146,8 @@ impl Builder {
         }
     }
 
-    /// Returns a tensor of the file by its name, changed as `how` says, with its name here and its shape; `make` computes it
-    /// once.
+    /// Keeps a tensor of the file, changed as `how` says, among the weights, and returns its name there and its shape. `make`
+    /// computes the numbers, and is called once for the same name, change and shape.
     pub fn tensor(
         &mut self,
         name: &str,
@@ -175,7 +175,7 @@ impl Builder {
         Ok((free, shape))
     }
 
-    /// Returns a constant of the file as a tensor of this shape, with its name here and its shape.
+    /// Keeps a constant of the file, as a tensor of this shape, among the weights, and returns its name there and its shape.
     pub fn constant(
         &mut self,
         name: &str,

@@ -130,7 +130,7 @@ pub struct Tensor {
     pub place: i32,
 }
 
-/// A key with its value in an ONNX file's metadata (`StringStringEntryProto`).
+/// A key with its value (`StringStringEntryProto`), in a model's metadata, or where it says in which file a tensor's numbers lie.
 #[derive(Clone, PartialEq, Message)]
 pub struct Fact {
     #[prost(string, tag = "1")]
@@ -191,7 +191,7 @@ pub fn level<M: Message + Default>(what: &str, bytes: &Bytes, fields: &[u8]) -> 
     decoded(what, bytes)
 }
 
-/// Decodes a message that is short whatever is in it.
+/// Decodes a message that is short whatever is in it. Err above 64 KiB.
 pub fn short<M: Message + Default>(what: &str, bytes: &Bytes) -> Checked<M> {
     if bytes.len() > LONGEST {
         return Err(format!("{what} has {} bytes, but at most {LONGEST} are read", bytes.len()));

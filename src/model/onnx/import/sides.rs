@@ -66,7 +66,7 @@ impl Builder {
         }
     }
 
-    /// Reads a `Reshape` to one row for each image, or to the shape that the value has already.
+    /// Reads a `Reshape` to one row for each image, to the shape that the value has already, or of a matrix to maps of one pixel.
     pub fn reshaped(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let Known::Whole(Whole { numbers: sides, .. }) = node.wanted(1)? else {
             return Err("the new shape is computed, but has to be a constant".into());
