@@ -50,8 +50,8 @@ pub struct Hiding {
 }
 
 impl Hiding {
-    /// Returns the settings of arXiv 2510.13872: up to a side of 64 those for 32 pixels (eps 1, 20 steps of 0.1), above it those
-    /// for 224 (eps 3, 10 steps of 1).
+    /// Returns the settings with which arXiv 2510.13872 attacks out-of-distribution images within an L2 ball: up to a side of 64
+    /// those for 32 pixels (eps 1, 20 steps of 0.1), above it those for 224 (eps 3, 10 steps of 1).
     pub fn usual(side: u32) -> Self {
         if side <= 64 {
             Self { eps: 1.0, steps: 20, step_size: 0.1 }

@@ -252,9 +252,12 @@ impl Plan {
     /// Returns the buffer that holds a value. Err if nothing that runs needs the value.
     pub fn buffer(&self, value: Value) -> Result<BufferId> {
         self.expect(value)?;
-        let given = format_args!("value {}, which the program does not use", value.number);
-        let wanted = "one that it uses";
-        let unused = || Error::mismatch("plan", given, wanted);
+        let given = format_args!(
+            "value {} of the graph (counted from 0), from which no output is computed",
+            value.number
+        );
+        let wanted = "an output of the program, or a value from which one is computed";
+        let unused = || Error::mismatch("program", given, wanted);
         self.places.get(&value).copied().ok_or_else(unused)
     }
 

@@ -153,7 +153,7 @@ pub struct Jem {
     pub steps: u32,
     /// The step size of the chains: samples move by half of it times the energy's gradient.
     pub alpha: f64,
-    /// The standard deviation of the noise that is added in a step.
+    /// The standard deviation of the Gaussian noise that each step of a chain adds to the samples.
     pub noise: f64,
     /// The number of samples in the replay buffer, which checkpoints hold too.
     pub buffer: u32,

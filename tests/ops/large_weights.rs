@@ -1,4 +1,5 @@
-//! Tests convolutions whose weights are larger than what a binding shows, or than what may be kept of them.
+//! Tests convolutions whose weights are larger than an adapter's largest binding, and those whose transformed weights would take
+//! more memory than the user allows for them.
 
 use crate::bench::lowered;
 use crate::convolution::{close, data, weights};

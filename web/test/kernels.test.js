@@ -1,5 +1,5 @@
-// Tests the kernels that pages fetch, in a headless Chromium on SwiftShader that says it was a GPU: those of whole workgroups, which
-// pages on real GPUs run, compute what the others do. Networks also run where they cannot be fetched.
+// Tests the kernels that pages fetch in shaders.json, in a headless Chromium on SwiftShader. Made to report itself as a GPU, it runs
+// the kernels that pages run on real GPUs, and they compute the same as its own. Networks also run where nothing can be fetched.
 //
 //   node --test web/test/kernels.test.js          needs the package that scripts/web builds
 

@@ -379,7 +379,10 @@ impl Builder {
                 self.layer(kind, &[x], vec![weights], x.layout)?
             }
             Layout::Nchw => {
-                return Err("feature maps whose channels are not last are not supported".into());
+                return Err(
+                    "it multiplies feature maps whose channels come before rows and columns (NCHW) by a matrix; only those whose channels come last (NHWC), behind a Transpose, are supported"
+                        .into(),
+                );
             }
         };
         match node.input(2).filter(|_| gemm) {

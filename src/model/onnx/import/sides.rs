@@ -61,7 +61,7 @@ impl Builder {
             _ if pixels == 1 => Ok(Map { layout: Layout::Matrix, ..x }),
             Layout::Nchw => self.layer(Kind::Flatten, &[x], vec![], Layout::Matrix),
             Layout::Nhwc => {
-                Err("flattening feature maps whose channels are last is not supported".into())
+                Err("flattening feature maps whose channels come last (NHWC) is not supported, only those whose channels come before rows and columns (NCHW)".into())
             }
         }
     }

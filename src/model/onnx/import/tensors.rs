@@ -229,7 +229,7 @@ impl Store {
         let bytes = (count as u64).checked_mul(4);
         let left = bytes.and_then(|bytes| self.left.checked_sub(bytes));
         self.left =
-            left.ok_or("the file's tensors would take more memory than twice the file's size")?;
+            left.ok_or("the file's tensors, in all the forms in which layers read them (transposed, for example), would take more memory than twice the file's size, which is the limit")?;
         Ok(())
     }
 
