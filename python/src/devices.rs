@@ -1,4 +1,5 @@
-//! Lists adapters, and keeps the open devices: one for each adapter, shared by all models on it.
+//! Lists adapters, and keeps the open devices, which models share: one for each text that chooses an adapter, and one more where
+//! half precision is asked for.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

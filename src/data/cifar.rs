@@ -157,7 +157,7 @@ fn missing(path: &Path) -> Error {
     let [ten, hundred, ten_pickled, hundred_pickled] =
         LAYOUTS.each_ref().map(|layout| [layout.train, layout.test].concat().join(", "));
     let reason = format!(
-        "neither CIFAR-10's {ten} or {ten_pickled} nor CIFAR-100's {hundred} or {hundred_pickled} are in it"
+        "it has no file of CIFAR-10 ({ten}, or {ten_pickled}) or of CIFAR-100 ({hundred}, or {hundred_pickled})"
     );
     Error::bad_file(path, reason)
 }

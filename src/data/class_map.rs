@@ -211,7 +211,7 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
             "classes",
             format_args!("images of {}, of which {name:?} {what}", shown(images)),
             format_args!(
-                "only those of the network, which has {}; match each by a line of --class-map FILE, or all by number with \
+                "only those of the network, which has {}; match each class of the images by a line of --class-map FILE, or all by number with \
                  --labels-as-given (in a config model.classes = \"FILE\" or \"as-given\")",
                 shown(network)
             ),

@@ -1,5 +1,5 @@
-//! Checks labels, which are numbers from 0 on, one for each class. Files that count from 1, leave numbers out or go beyond a
-//! network's classes would make a class without images or a wrong accuracy.
+//! Checks labels, which are the numbers of classes from 0 on. Numbers that are not below the network's number of classes are
+//! refused. Where classes have no names, numbers from 1 on or with gaps are refused in training: a class would have no images.
 
 use super::about::About;
 

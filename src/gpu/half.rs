@@ -4,7 +4,7 @@
 //!
 //! For `array<vec4f>` named x, `x[i]` becomes `vec4f(x[i])`, and `x[i] = v;` becomes `x[i] = vec4<f16>(v);`.
 
-use super::{Access, Kernel};
+use super::{Access, Kernel, Trust};
 use crate::{Error, Result};
 
 /// A binding that is turned to half precision.
@@ -19,7 +19,7 @@ struct Halved<'a> {
 impl Kernel {
     /// Returns the kernel's text, rewritten so that the bindings that `halves` marks (bit i for `bindings[i]`) hold numbers in
     /// half precision. Bindings that hold no floating-point numbers, or that are textures, stay as they are. Err if the text
-    /// uses a marked binding in a way that this module cannot rewrite, which the kernels' tests rule out.
+    /// uses a marked binding in a way that this module cannot rewrite, which tests rule out for the library's own kernels.
     pub fn text_with(&self, halves: u32) -> Result<String> {
         let text = self.text();
         let mut halved = Vec::new();
@@ -37,7 +37,12 @@ impl Kernel {
         }
         let enable = if text.contains("enable f16;") { "" } else { "enable f16;\n" };
         let body = rewritten(&text, &halved).map_err(|what| {
-            Error::bug(self.name, format_args!("cannot be rewritten for half precision: {what}"))
+            let what = format_args!("a text that cannot be rewritten for half precision: {what}");
+            if self.trust == Trust::OWN {
+                return Error::bug(self.name, what);
+            }
+            let wanted = "bindings that are read as `name[index]` and written by statements `name[index] = value;`";
+            Error::mismatch(self.name, what, wanted)
         })?;
         Ok(format!("{enable}{body}"))
     }

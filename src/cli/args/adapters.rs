@@ -93,7 +93,7 @@ pub struct Bench {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Also time other libraries at the same step, in turn with lapidary
+    /// Also time other libraries at the same step (--what), in turn with lapidary
     #[arg(
         help_heading = "Other libraries",
         long,

@@ -46,7 +46,7 @@ pub struct Arguments {
     /// that is "off".
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub no_cache: bool,
-    /// Whether to measure which kernels are the fastest on this adapter
+    /// Whether to measure which kernels are the fastest on this adapter: `auto` on GPUs alone
     ///
     /// The fastest kernels may round differently from the default ones. `off` gives the same bits at every start.
     #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]

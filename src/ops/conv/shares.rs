@@ -1,5 +1,6 @@
-//! Divides a launch of a fast convolution into shares that respect four limits: texels copied at a time, words in a
-//! storage binding, workgroups in a dimension, and work in a launch.
+//! Divides a launch of a convolution with packed weights (any row of the table but the plain kernel) into shares that respect four
+//! limits: words that are copied to a texture at a time, so that they stay in a cache, words in a storage binding, workgroups in a
+//! dimension, and work in a launch.
 
 use super::problem::Params;
 use super::runs::{most_work, times};

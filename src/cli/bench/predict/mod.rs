@@ -24,10 +24,15 @@ use told::Told;
 /// Prints the estimate of a step on the chip of this name.
 pub fn run(session: &Session, args: &args::Bench, name: &str) -> anyhow::Result<()> {
     let preferences = &session.options().preferences;
-    if matches!(preferences.filtering, Filtering::Two | Filtering::Four) {
+    let asked = match preferences.filtering {
+        Filtering::Two => Some("2"),
+        Filtering::Four => Some("4"),
+        Filtering::Auto | Filtering::Off => None,
+    };
+    if let Some(value) = asked {
         return Err(Error::BadConfig {
             key: "--winograd".into(),
-            value: format!("{:?}", preferences.filtering).to_lowercase(),
+            value: value.into(),
             allowed:
                 "auto or off with --predict, which counts the operations of direct convolutions"
                     .into(),
