@@ -28,7 +28,7 @@ after(async () => {
   server?.closeAllConnections();
 });
 
-/** What a page of its own computes: the self-test, logits, an attack, a training's losses, and the kernels of a step. */
+/** What a page of its own computes: logits, an attack, a training's losses, on a GPU the self-test, and the kernels of a step. */
 async function computed({ gpu = false, shaders = true }) {
   const page = await browser.newPage();
   page.setDefaultTimeout(280_000);
@@ -41,7 +41,7 @@ async function computed({ gpu = false, shaders = true }) {
     const { load } = await import('./lapidary/index.js');
     const model = await load('models/fashion-demo.safetensors', { worker: false, tune: 'off' });
     const images = Array.from({ length: 10 }, (_, i) => Float32Array.from({ length: 256 }, (_, at) => 0.5 + 0.5 * Math.sin(at * 0.05 * (i + 1))));
-    const { rows } = await model.doctor();
+    const { rows } = gpu ? await model.doctor() : { rows: [] };
     const readings = await model.classify(images);
     const attacked = await model.attack(images, { steps: 3 });
     const kernels = (await model.profile({ batch: 8, repetitions: 1 })).map(([kernel]) => kernel);
@@ -62,19 +62,17 @@ test('on a GPU pages run the kernels of whole workgroups, which compute what the
   const gpu = await computed({ gpu: true });
   assert.ok(gpu.kernels.some((name) => name.startsWith('conv2d_block')), `${gpu.kernels}`);
   assert.ok(cpu.kernels.some((name) => name.startsWith('conv2d_tall')), `${cpu.kernels}`);
-  for (const { failed, checks, warnings } of [cpu, gpu]) {
-    assert.deepEqual(failed, []);
-    assert.ok(checks > 4);
-    assert.deepEqual(warnings, []);
-  }
+  assert.deepEqual(gpu.failed, []);
+  assert.ok(gpu.checks > 4);
+  assert.deepEqual([...cpu.warnings, ...gpu.warnings], []);
   assert.ok(farthest(cpu.numbers, gpu.numbers) < 1e-3, `${farthest(cpu.numbers, gpu.numbers)}`);
   assert.equal(gpu.losses.length, 3);
   assert.ok(farthest(cpu.losses, gpu.losses) < 1e-3, `${cpu.losses} and ${gpu.losses}`);
 });
 
 test('without the fetched kernels networks run on those that are there, and the console says so', async () => {
-  const { failed, kernels, warnings } = await computed({ shaders: false });
-  assert.deepEqual(failed, []);
+  const { kernels, losses, warnings } = await computed({ shaders: false });
+  assert.equal(losses.length, 3);
   assert.ok(kernels.every((name) => !/tall|block|gemm/.test(name)), `${kernels}`);
   assert.match(warnings.join('\n'), /networks are slower without shaders\.json: the server answers 404/);
 });
