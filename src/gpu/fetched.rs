@@ -1,5 +1,5 @@
 //! Shaders that are not in a page's wasm file but in one beside it, `shaders.json`, which the package fetches while the device opens:
-//! those of kernels that only GPUs or only CPU rasterisers run.
+//! those of kernels that only GPUs or only CPU rasterisers run, and of one that only training runs.
 
 use crate::{Error, Result};
 use serde_json::{Map, Value};

@@ -34,7 +34,7 @@ pub struct Attack {
     /// Images of another size are resized to this one.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Largest change of an image, in the norm that --norm sets, such as 0.5 or 8/255
+    /// Largest change of an image, in the norm of --norm, such as 8/255
     ///
     /// It is the radius of the ball of changes that an attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]

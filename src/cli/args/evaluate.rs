@@ -46,7 +46,7 @@ pub struct Quick {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Largest change of an image, in the norm that --norm sets, such as 0.5 or 8/255
+    /// Largest change of an image, in the norm of --norm, such as 8/255
     ///
     /// It is the radius of the ball of changes that the attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]

@@ -35,7 +35,7 @@ macro_rules! shader {
 pub(super) use shader;
 
 /// The text of `shaders/$file.wgsl`; in pages the file's name in angle brackets, whose text they fetch while the device opens. For
-/// kernels that one kind of adapter runs, where others could do the work.
+/// kernels that others can stand in for, more slowly.
 #[cfg(not(target_arch = "wasm32"))]
 macro_rules! fetched {
     ($($file:expr),+) => { shader!($($file),+) };
@@ -278,7 +278,7 @@ pub static WEIGHTS_TAPS_TEXELS: Kernel =
     weights!(shader, "conv2d_weights_texels", "conv2d_weights", "texels", Texels, 8);
 /// Partial sums of a convolution's weight derivative dw: 3x3, padding 1, stride 1 or 2.
 pub static WEIGHTS_NINE: Kernel = weights!(
-    shader,
+    fetched,
     "conv2d_weights_nine",
     "conv2d_weights_nine",
     "storage",

@@ -243,7 +243,7 @@ pub static WAYS: &[Way] = &[
     tiles("weights point gemm", WEIGHTS, PLANES, GROUPS, groups, &WEIGHTS_GEMM_POINTS, gemm_weights),
     tiles("weights gemm", WEIGHTS, QUAD_ROWS, GROUPS, groups, &WEIGHTS_GEMM, gemm_weights),
     tiles("weights gemm words", WEIGHTS, ANY, GROUPS, groups, &WEIGHTS_GEMM_WORDS, gemm_weights),
-    tiles("weights nine", WEIGHTS, NINE_WEIGHTS, BUFFERS, lanes, &WEIGHTS_NINE, nine_weights),
+    tiles("weights nine", WEIGHTS, NINE_WEIGHTS, FETCHED, lanes, &WEIGHTS_NINE, nine_weights),
     tiles("weights taps", WEIGHTS, QUAD_ROWS, BUFFERS, lanes, &WEIGHTS_TAPS, taps_weights),
 ];
 
@@ -265,6 +265,7 @@ const TALLS: Adapters = ("other CPU rasterisers", |_, a, _| {
     usual(a.kind == AdapterKind::Cpu && !reads_texels(a) && has_all_shaders())
 });
 const BUFFERS: Adapters = ("all that read buffers", |_, a, _| usual(!reads_texels(a)));
+const FETCHED: Adapters = (BUFFERS.0, |_, a, _| usual(!reads_texels(a) && has_all_shaders()));
 const SIXTEENS: Adapters = (
     "GPUs with cooperative matrices of 16 by 16, where half precision is asked for",
     |_, a, wish| usual(multiplies_halves(a, wish, 16)),
