@@ -208,10 +208,12 @@ def test_the_call_costs_what_the_library_takes(model: lapidary.Model, fashion: l
     assert len(x) == 1024
     model.logits(x)
     library, call = [], []
-    for _ in range(25):
+    # In turn, and the best of many of each: other programs share the processor, and a busy one takes more rounds.
+    for rounds in range(1, 101):
         library.append(model._seconds_of_logits(x, 64))
         began = time.perf_counter()
         model.logits(x)
         call.append(time.perf_counter() - began)
-    # In turn, and the best of many of each: other programs share the processor.
+        if rounds >= 25 and min(call) < 1.05 * min(library):
+            break
     assert min(call) < 1.05 * min(library), (call, library)
