@@ -97,7 +97,7 @@ pub struct EvalAll {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Radii at which accuracy under attack is measured, in the norm that --norm sets
+    /// Radii of attacks for which accuracy is measured, in the norm of --norm
     ///
     /// They are for pixels in [0, 1]. The attack is PGD of 20 steps, each an eighth of the radius long.
     #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
