@@ -17,10 +17,12 @@ pub fn provide_shaders(json: &str) -> Result<()> {
         let given = format_args!("shaders of version {}", all["version"]);
         return Err(Error::mismatch("shaders.json", given, format_args!("those of {wanted}")));
     }
-    if let Value::Object(shaders) = all["shaders"].take() {
-        // They are those of this version, so the first are as good as any later ones.
-        let _ = SHADERS.set(shaders);
-    }
+    let Value::Object(shaders) = all["shaders"].take() else {
+        let wanted = "an object `shaders`, as scripts/web makes it";
+        return Err(Error::mismatch("shaders.json", "none", wanted));
+    };
+    // They are those of this version, so the first are as good as any later ones.
+    let _ = SHADERS.set(shaders);
     Ok(())
 }
 

@@ -265,6 +265,7 @@ const TALLS: Adapters = ("other CPU rasterisers", |_, a, _| {
     usual(a.kind == AdapterKind::Cpu && !reads_texels(a) && has_all_shaders())
 });
 const BUFFERS: Adapters = ("all that read buffers", |_, a, _| usual(!reads_texels(a)));
+/// Rows that read buffers and whose text pages fetch.
 const FETCHED: Adapters = (BUFFERS.0, |_, a, _| usual(!reads_texels(a) && has_all_shaders()));
 const SIXTEENS: Adapters = (
     "GPUs with cooperative matrices of 16 by 16, where half precision is asked for",
