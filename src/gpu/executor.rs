@@ -267,7 +267,7 @@ impl Executor {
                 let user = dispatch.part.as_ref().filter(|part| part.op != kernel);
                 let user = user.map_or(String::new(), |part| format!(" for {}", part.op));
                 return Err(Error::OutOfMemory(format!(
-                    "{kernel}{user} needs a binding {name} of {size} bytes, but this adapter binds at most {most}"
+                    "{kernel}{user} binds {size} bytes as \"{name}\", but this adapter binds at most {most} bytes"
                 )));
             }
             let (offset, size) = (u64::from(part.first) * 4, size.try_into().ok());
