@@ -46,6 +46,7 @@ impl LossScale {
     }
 
     /// Sets the loss scale and its counts from a checkpoint.
+    #[cfg(feature = "train")]
     pub fn restore(&self, state: State) {
         *self.held() = state;
     }

@@ -2,7 +2,7 @@
 //! piece of a large one. All other grouped convolutions use the plain kernels (`plain.rs`), as do all of them on CPU rasterisers
 //! such as llvmpipe, where workgroup memory is slow.
 
-use super::kernels::{fetched, groups_pay, shader};
+use super::kernels::{fetched, groups_pay};
 use super::problem::{ConvRole, Params, Problem};
 use super::runs::{most_work, times};
 use crate::Result;

@@ -38,7 +38,9 @@ pub(super) use shader;
 /// kernels that others can stand in for, more slowly.
 #[cfg(not(target_arch = "wasm32"))]
 macro_rules! fetched {
-    ($($file:expr),+) => { shader!($($file),+) };
+    ($($file:expr),+) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $($file,)+ ".wgsl"))
+    };
 }
 #[cfg(target_arch = "wasm32")]
 macro_rules! fetched {
