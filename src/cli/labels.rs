@@ -12,7 +12,7 @@ use crate::data::ClassMap;
 #[derive(Debug, Default, Args)]
 pub struct Labels {
     /// File that matches the images' classes with the network's, with a line IMAGES-CLASS = NETWORK-CLASS for each class of the
-    /// images [default: a class is matched with the network's class of the same name]
+    /// images [default: classes are matched by name, or by number where either side has no names]
     ///
     /// Both are written as names or as numbers.
     #[arg(help_heading = "Images", long, value_name = "FILE", conflicts_with = "labels_as_given")]

@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 /// The arguments of the command `tune`.
 #[derive(Debug, Args)]
 pub struct Tune {
-    /// Network whose kernels to measure: a checkpoint file, zoo:NAME, or the name of an architecture, such as wrn-16-2 or resnet50
-    /// (`bench --help` lists them); without it, the fastest kernels that are known for this adapter are only listed
+    /// Network whose kernels to measure, as far as they are not known yet: a checkpoint file, zoo:NAME, or the name of an
+    /// architecture, such as wrn-16-2 or resnet50 (`bench --help` lists them); without it, the fastest kernels that are known for
+    /// this adapter are only listed
     pub model: Option<String>,
     /// Number of images that go through the network at once; kernels are measured at the shapes of this batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
@@ -20,8 +21,8 @@ pub struct Tune {
     /// Time that measuring the kernels may take, in seconds; kernels that are not measured by then stay the default ones
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// Before measuring, read the fastest kernels known from a file that --export wrote; a file from another adapter, driver or
-    /// version of lapidary is ignored
+    /// Before measuring, read the fastest kernels from a file that --export wrote; a file from another adapter, driver or version
+    /// of lapidary is ignored
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
     /// Write the fastest kernels that are known for this adapter to FILE, which --import reads
@@ -93,7 +94,9 @@ pub struct Bench {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Also time other libraries at the same step (--what), in turn with lapidary
+    /// Also time other libraries at the same step, in turn with lapidary; only for --what pgd-step and --model wrn-DEPTH-WIDTH
+    ///
+    /// Several are separated by commas.
     #[arg(
         help_heading = "Other libraries",
         long,
@@ -103,14 +106,12 @@ pub struct Bench {
         conflicts_with = "profile"
     )]
     pub compare: Vec<Peer>,
-    /// Python interpreter that has PyTorch, for --compare torch
-    ///
-    /// [default: the interpreter that $LAPIDARY_PEERS names, else target/peers/bin/python, else python3]
+    /// Python interpreter that has PyTorch, for --compare torch [default: the one that $LAPIDARY_PEERS names, else
+    /// target/peers/bin/python, else python3]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub python: Option<PathBuf>,
-    /// Program built from benches/peers/burn, for --compare burn
-    ///
-    /// [default: the program that $LAPIDARY_BURN names, else benches/peers/burn/target/release/lapidary-peer-burn]
+    /// Program built from benches/peers/burn, for --compare burn [default: the one that $LAPIDARY_BURN names, else
+    /// benches/peers/burn/target/release/lapidary-peer-burn]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub burn: Option<PathBuf>,
 }

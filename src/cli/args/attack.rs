@@ -18,7 +18,7 @@ pub const PGD_RESTARTS: u32 = 1;
 /// The arguments of the command `attack`.
 #[derive(Debug, Args)]
 pub struct Attack {
-    /// The network, pictures to attack, or the network and then pictures
+    /// The network, pictures to attack, or the network and then pictures [default: zoo:fashion-demo, and the images of --data]
     ///
     /// The network is the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or
     /// zoo:NAME; pictures are PNG, JPEG, WebP, GIF, BMP or TIFF files. Without pictures the images of --data are attacked. Pictures
@@ -26,7 +26,7 @@ pub struct Attack {
     /// the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models` lists the networks of the zoo.
     #[arg(value_name = "CHECKPOINT|PICTURE")]
     pub given: Vec<PathBuf>,
-    /// The network, where only pictures are named beside it
+    /// The network, where only pictures are named beside it [default: zoo:fashion-demo]
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Height and width of the images in pixels [default: the checkpoint's]
@@ -34,7 +34,7 @@ pub struct Attack {
     /// Images of another size are resized to this one.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Largest change of an image, in the norm of --norm, such as 8/255
+    /// Largest change of an image by an attack, in --norm, such as 8/255
     ///
     /// It is the radius of the ball of changes that an attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
@@ -59,7 +59,7 @@ pub struct Attack {
     #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
-    /// Number of images to attack [default: all]
+    /// Number of the labelled images (--data) to attack [default: all]
     ///
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -81,24 +81,29 @@ pub struct Attack {
     /// Print the results as one JSON object instead of lines
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Number of PGD steps from each start
+    /// Number of steps of the attack pgd (--attacks) from each start
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_STEPS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
-    /// Length of one PGD step, in the norm that --norm sets, such as 0.1 or 2/255 [default: eps/8]
+    /// Length of one step of the attack pgd (--attacks), in the norm that --norm sets, such as 0.1 or 2/255 [default: eps/8]
     #[arg(help_heading = "Attack pgd", long, value_name = "LENGTH", value_parser = radius)]
     pub pgd_step_size: Option<f64>,
-    /// Number of times that PGD is run on each image: first from the image itself, then from random starts
+    /// Number of times that the attack pgd (--attacks) is run on each image: first from the image itself, then from random starts
     ///
     /// Random starts are drawn from the ball of radius --eps around the image.
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_RESTARTS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pgd_restarts: u32,
-    /// Momentum of PGD: the part of the last direction that is kept, from 0 to below 1
+    /// Momentum of the attack pgd (--attacks): the part of the last direction that is kept, from 0 to below 1
+    ///
+    /// Above 0 the result is the image with the highest loss on the way, at 0 the image after the last step.
     #[arg(help_heading = "Attack pgd", long, value_name = "PART", default_value = "0", value_parser = part)]
     pub pgd_momentum: f64,
-    /// Loss that PGD's steps increase: ce (cross-entropy), dlr (difference of logits ratio) or cw (Carlini and Wagner's margin)
+    /// Loss that the steps of the attack pgd (--attacks) increase: ce (cross-entropy), dlr (difference of logits ratio) or cw
+    /// (Carlini and Wagner's margin)
     #[arg(help_heading = "Attack pgd", long, value_enum, default_value_t = LossName::Ce)]
     pub pgd_loss: LossName,
-    /// Run PGD towards each of the nine likeliest other classes in turn, instead of away from the label
+    /// Run the attack pgd (--attacks) towards each of the nine likeliest other classes in turn, instead of away from the label
+    ///
+    /// Where there are fewer other classes, it is run towards each of them.
     #[arg(help_heading = "Attack pgd", long)]
     pub pgd_targeted: bool,
     #[command(flatten)]

@@ -35,10 +35,10 @@ pub struct Convert {
     /// key of one in the file [default: ema if there is one, else model, else the only one]
     #[arg(help_heading = "Reading", long, value_name = "KEY")]
     pub weights: Option<String>,
-    /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the mean stored in IN]
+    /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the mean stored in IN; needed, or else
+    /// --no-normalisation, if IN does not say how images are normalised]
     ///
-    /// For example 0.4914,0.4822,0.4465. Needs --std as well. Both, or --no-normalisation, are needed if IN does not say how
-    /// images are normalised.
+    /// For example 0.4914,0.4822,0.4465. Needs --std as well.
     #[arg(
         help_heading = "Normalisation",
         long,
@@ -54,8 +54,10 @@ pub struct Convert {
     /// State that the network takes images in [0, 1] without normalisation
     #[arg(help_heading = "Normalisation", long, conflicts_with = "mean")]
     pub no_normalisation: bool,
-    /// Activation function after each normalisation layer [default: the one that IN states; needed if it states
-    /// none]
+    /// Activation function after each normalisation layer [default: the one that IN states; needed for a wide or pre-activation
+    /// ResNet if it states none]
+    ///
+    /// Other networks keep their own activation functions, whatever this option says.
     #[arg(help_heading = "Reading", long, value_enum)]
     pub activation: Option<ActivationName>,
     /// Rename tensors whose names begin with OLD: the beginning becomes NEW, which may be empty; may be given more than once

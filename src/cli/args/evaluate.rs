@@ -46,7 +46,7 @@ pub struct Quick {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Largest change of an image, in the norm of --norm, such as 8/255
+    /// Largest change of an image by an attack, in --norm, such as 8/255
     ///
     /// It is the radius of the ball of changes that the attack may make, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
@@ -69,10 +69,12 @@ pub struct Quick {
     pub count: Option<u32>,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// Out-of-distribution images, for AUROC [default: those of the run that trained the network]
+    /// Out-of-distribution images, for AUROC: builtin:fractal, builtin:noise, a folder of pictures, or other images that `train`
+    /// reads [default: those of the run that trained the network]
     ///
     /// They show none of the network's classes: AUROC says how well the network tells test images from them. May be given more
-    /// than once, for more sets.
+    /// than once, for more sets. The default for a network without a run is that of the preset that its file names, else
+    /// builtin:fractal.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub ood: Vec<String>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
@@ -92,7 +94,7 @@ pub struct EvalAll {
     pub out: PathBuf,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// Number of test images [default: all]
+    /// Number of test images to evaluate on [default: all]
     ///
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
@@ -140,6 +142,8 @@ pub struct Measuring {
     pub features: FeatureOptions,
     /// Real images that the samples are compared with: a folder of pictures, other images that `train` reads, such as .npz or idx
     /// files, or an .npz with mean (mu) and covariance (sigma) of their features
+    ///
+    /// Of data that are divided into train and test the training images are taken; of a folder of pictures all that lie in it.
     #[arg(
         help_heading = "Features",
         long,
@@ -149,6 +153,9 @@ pub struct Measuring {
     pub reference: String,
     /// Folder that keeps the features of images, to read them there when the same images are compared again [default: lapidary in
     /// the user's cache folder]
+    ///
+    /// The default is $LAPIDARY_CACHE where that is set, and no folder where it is "off". --no-cache is about kernels, and changes
+    /// nothing here.
     #[arg(help_heading = "Features", long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
 }
@@ -194,7 +201,7 @@ pub struct Sweep {
     #[arg(help_heading = "Sampling", long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub count: u32,
     /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), builtin:noise (independent
-    /// uniform values), or a folder of pictures or of idx files
+    /// uniform values), a folder of pictures, or other images that `train` reads, such as .npz or idx files
     #[arg(
         help_heading = "Sampling",
         long,
@@ -213,7 +220,8 @@ pub struct FeaturesOf {
     /// Images to take features of: a folder of pictures (those of folders in it too), or other images that `train` reads, such
     /// as .npz or idx files
     ///
-    /// Each picture is taken at its own size.
+    /// Each picture is taken at its own size. Of data that are divided into train and test the training images are taken; of a
+    /// folder of pictures all that lie in it.
     pub images: String,
     #[command(flatten)]
     pub features: FeatureOptions,
@@ -273,9 +281,10 @@ pub struct Explain {
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// The network: the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// [default: zoo:fashion-demo]
     ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
+    /// The default comes with the program and knows the ten classes of Fashion-MNIST. `lapidary models` lists the networks of the
+    /// zoo.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Height and width in pixels that the picture is resized to [default: the checkpoint's]

@@ -23,7 +23,7 @@ pub struct Sample {
     #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
     /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), builtin:noise (independent
-    /// uniform values), or a folder of pictures or of idx files
+    /// uniform values), a folder of pictures, or other images that `train` reads, such as .npz or idx files
     #[arg(
         help_heading = "Sampling",
         long,
@@ -41,7 +41,7 @@ pub struct Sample {
     /// File or folder to write: NAME.png for a grid of all images; NAME.npz, NAME.tar or a folder for single images
     ///
     /// NAME.png is a grid, and NAME-trajectory.png beside it shows the steps that led to it. NAME.npz and NAME.tar hold
-    /// single images, a folder holds them as PNG files; a command that was interrupted goes on, with what it has drawn.
+    /// single images, a folder holds them as PNG files; after an interruption the same command goes on with what it has drawn.
     #[arg(help_heading = "Output", long, value_name = "OUT", default_value = "samples.png")]
     pub out: PathBuf,
 }
@@ -49,13 +49,14 @@ pub struct Sample {
 /// The arguments of the command `classify`.
 #[derive(Debug, Args)]
 pub struct Classify {
-    /// Pictures to classify: PNG, JPEG, WebP, GIF, BMP or TIFF files
+    /// Pictures to classify, one or more (none are needed with --show-plan): PNG, JPEG, WebP, GIF, BMP or TIFF files
     #[arg(required_unless_present = "show_plan")]
     pub images: Vec<PathBuf>,
     /// The network: the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// [default: zoo:fashion-demo]
     ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
+    /// The default comes with the program and knows the ten classes of Fashion-MNIST. `lapidary models` lists the networks of the
+    /// zoo.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Number of classes to print for each picture
@@ -72,7 +73,7 @@ pub struct Classify {
     /// `crop` takes the square in the middle, `letterbox` puts black around the picture, `stretch` changes its proportions.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
-    /// Print the kernel launches and the memory of one batch, instead of classifying
+    /// Print the kernel launches and the memory of one batch, of at most 8 pictures, instead of classifying
     #[arg(help_heading = "Output", long)]
     pub show_plan: bool,
 }

@@ -33,20 +33,22 @@ pub struct Arguments {
     /// Command to run
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Adapter to compute on: its number in `lapidary devices`, or a part of its name
+    /// Adapter to compute on: its number in `lapidary devices`, or a part of its name [default: the first there, where GPUs come
+    /// before CPUs]
     ///
     /// Also its place on the PCI bus (0000:01:00.0) or its PCI numbers (10de:2684), as `lapidary devices --json` prints them. A
-    /// name that is all digits is written name:1234; gl: in front of any of these chooses among OpenGL's adapters. [default:
-    /// $LAPIDARY_ADAPTER, then $WGPU_ADAPTER_NAME, then the fastest adapter]
+    /// name that is all digits is written name:1234; gl: in front of any of these chooses among OpenGL's adapters.
+    /// $LAPIDARY_ADAPTER, or else $WGPU_ADAPTER_NAME, names another default.
     #[arg(help_heading = KERNELS, long, global = true, value_name = "NAME")]
     pub adapter: Option<String>,
-    /// Do not keep compiled kernels and results of tuning for the next start
+    /// Neither read compiled kernels and results of tuning in the cache folder nor keep them there for the next start
     ///
     /// Otherwise compiled pipelines and measured kernels are kept in the user's cache folder, or in $LAPIDARY_CACHE unless
     /// that is "off".
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub no_cache: bool,
-    /// Whether to measure which kernels are the fastest on this adapter: `auto` on GPUs alone
+    /// Whether to measure, when a network first runs on this adapter, which kernels are the fastest: `auto` on GPUs alone, `on` on
+    /// CPUs too, `off` never
     ///
     /// The fastest kernels may round differently from the default ones. `off` gives the same bits at every start.
     #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]
@@ -54,16 +56,17 @@ pub struct Arguments {
     /// Most memory for weights that are transformed for Winograd convolutions, in MiB; layers whose weights do not fit in it are
     /// convolved directly [default: no limit]
     ///
-    /// Weights that are transformed for these faster convolutions take up to eight times their memory.
+    /// Weights that are transformed for these faster convolutions take up to eight times their memory. Each kind of step that is
+    /// compiled, such as one of an attack or one of training, has this limit to itself.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
     /// Precision that networks compute in [default: single, or for training the one that the configuration sets]
     ///
-    /// Mixed precision needs about half of the memory, and an adapter with half precision (f16, see `lapidary devices`). A
-    /// training run keeps the precision that it was begun in, and scales its loss to keep small derivatives (docs/precision.md).
+    /// Mixed precision needs about half of the memory, and an adapter with half precision (f16, see `lapidary devices`); training
+    /// scales its loss then, to keep small derivatives (docs/precision.md). A training run keeps the precision that it was begun in.
     #[arg(help_heading = KERNELS, long, global = true, value_enum)]
     pub precision: Option<Exactness>,
-    /// Tile of Winograd's fast algorithm, which computes 3x3 convolutions of 32 channels and more
+    /// Whether Winograd's fast algorithm computes 3x3 convolutions of 32 channels and more, and with which tiles
     ///
     /// Winograd filters take fewer multiplications, and round differently from direct kernels.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]
@@ -71,7 +74,7 @@ pub struct Arguments {
     /// List the adapters and end, as `lapidary devices` does
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub list: bool,
-    /// Print no progress on stderr
+    /// Print no progress and no notes on stderr; errors are printed all the same
     #[arg(help_heading = "Output", long, short, global = true)]
     pub quiet: bool,
 }
@@ -173,11 +176,11 @@ impl From<Winograd> for Filtering {
 /// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train, evaluate and sample a small network on images that are built in, in minutes, and write a report
+    /// Train, evaluate and sample a small network on built-in Fashion-MNIST images, in minutes, and write a report
     Demo(Demo),
-    /// Train a network as a preset or a configuration file says, and write a report
+    /// Train, evaluate and sample a network as a preset or a configuration file says, and write a report
     Train(Train),
-    /// Say whether training by a configuration fits the adapter's memory, and with --time how long it takes
+    /// Say how much memory training takes and whether it fits the adapter's limits, and with --time how long it takes
     Plan(Plan),
     /// Time a training, attack or sampling step of a network, and compare it with the adapter's peak speed
     Bench(Bench),
@@ -186,21 +189,21 @@ pub enum Command {
     /// Train several kinds of joint energy-based models under the same conditions, and compare them in one table and one figure, as
     /// the paper arXiv 2510.13872 does
     PaperTable(PaperTable),
-    /// Draw images of a class from a network, by gradient steps
+    /// Draw images of one class or of all classes from a network, by gradient steps
     Sample(Sample),
     /// Name the likeliest classes of pictures
     Classify(Classify),
     /// Measure accuracy, accuracy under attack and AUROC against out-of-distribution images
     Eval(Eval),
-    /// Show what a picture would have to look like to be of another class
+    /// Show what a picture would have to look like for the network to see another class in it
     Explain(Explain),
-    /// Measure robust accuracy under AutoAttack or a list of attacks
+    /// Measure robust accuracy under AutoAttack or a list of attacks, or attack single pictures
     Attack(Attack),
     /// List the trained networks that come with the program, or describe one of them
     Models(Models),
     /// List the GPUs and other adapters of this machine
     Devices(Devices),
-    /// Check that the adapter computes correctly, by comparing its results with PyTorch's
+    /// Check that the adapter computes correctly, by comparing its results with stored results of PyTorch
     Doctor(Doctor),
     /// Measure which kernels are the fastest on the adapter; import such measurements from a file, or export them to one
     Tune(Tune),

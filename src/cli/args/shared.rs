@@ -14,9 +14,10 @@ use crate::{Error, Result};
 #[derive(Debug, Args)]
 pub struct NetworkOptions {
     /// The network: the folder of a training run or of a checkpoint, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// [default: zoo:fashion-demo]
     ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
+    /// The default comes with the program and knows the ten classes of Fashion-MNIST. `lapidary models` lists the networks of the
+    /// zoo.
     pub checkpoint: Option<PathBuf>,
     /// Height and width of the images in pixels [default: the checkpoint's]
     ///

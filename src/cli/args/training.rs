@@ -10,7 +10,10 @@ pub use crate::cli::paper_table::Comparison;
 /// The arguments of the command `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Run folder to write [default: the first unused of runs/fashion-demo, runs/fashion-demo-2, ...]
+    /// Run folder to write; a run that is there already goes on [default: the first unused of runs/fashion-demo,
+    /// runs/fashion-demo-2, ...]
+    ///
+    /// The run goes on where it was, if its configuration is the same.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Change one value of the preset fashion-demo, such as stage2.iterations=400
@@ -31,12 +34,13 @@ pub struct Demo {
 /// The arguments of the command `train`.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Training configuration: a preset's name or a TOML file [default: that of the run in --out]
+    /// Training configuration: a preset's name, such as fashion-demo, or a TOML file [default: that of the run in --out]
     #[arg(value_name = "CONFIG", required_unless_present_any = ["resume", "out"])]
     pub config: Option<String>,
-    /// Run folder to write [default: the first unused of runs/NAME, runs/NAME-2, ..., named after CONFIG]
+    /// Run folder to write; a run that is there already goes on [default: the first unused of runs/NAME, runs/NAME-2, ..., named
+    /// after CONFIG]
     ///
-    /// A run that is there already goes on where it was, if its configuration is the same.
+    /// The run goes on where it was, if its configuration is the same.
     #[arg(long, value_name = "DIR", required_if_eq("resume", "true"))]
     pub out: Option<PathBuf>,
     /// Change one value of the configuration, such as stage2.iterations=400
@@ -48,7 +52,7 @@ pub struct Train {
     /// on [default: data.max_bad of CONFIG, 0.1 in presets]
     #[arg(long, value_name = "N")]
     pub max_bad: Option<f64>,
-    /// Resume the run in --out from its last checkpoint, and refuse a folder without a run
+    /// Resume the run in --out from its last checkpoint, and refuse a folder without a run, where otherwise a new one would begin
     #[arg(long)]
     pub resume: bool,
     /// Print the kernel launches, arithmetic operations and memory of one iteration of each training stage, instead of training
@@ -61,7 +65,8 @@ pub struct Train {
 /// The arguments of the command `plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// Configuration of the training whose memory is predicted, and with --time its duration: a preset's name or a TOML file
+    /// Configuration of the training whose memory is predicted, and with --time its duration: a preset's name, such as
+    /// fashion-demo, or a TOML file
     #[arg(value_name = "CONFIG")]
     pub config: String,
     /// Change one value of the configuration, such as stage2.batch=32
@@ -76,13 +81,17 @@ pub struct Plan {
     pub time: bool,
     /// Number of classes that the images are assumed to have [default: the number of class folders in the data, or if there are
     /// none that of the data set that the preset is for, such as 10 for CIFAR-10]
+    ///
+    /// A network in model.weights has a number of its own, and another one is refused.
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub classes: Option<u32>,
     /// Number of channels that the images are assumed to have [default: 3 for folders of pictures, else that of the data set
     /// that the preset is for, such as 1 for Fashion-MNIST]
+    ///
+    /// A network in model.weights has a number of its own, and another one is refused.
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
     pub channels: Option<u32>,
-    /// Predict how long an iteration takes with 1, 2, 4 and up to N processes (ranks)
+    /// Predict how long a training iteration takes with 1, 2, 4 and so on up to N processes (ranks), instead of its memory
     ///
     /// Each rank has its share of the batch. The prediction adds up the times of computing, of copies between device and host, and
     /// of messages between ranks.
@@ -126,7 +135,7 @@ fn tflops(text: &str) -> Result<f64, String> {
 /// The arguments of the command `runs`.
 #[derive(Debug, Args)]
 pub struct Runs {
-    /// Folder with training runs to list, or several runs to compare [default: runs]
+    /// Folder whose training runs are listed, or the folders of runs to compare [default: runs]
     #[arg(value_name = "DIR")]
     pub folders: Vec<PathBuf>,
 }
@@ -181,7 +190,8 @@ pub struct PaperTable {
     /// (--set) and 1000 for the others]
     #[arg(long, value_name = "COUNT")]
     pub attack_images: Option<u32>,
-    /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples are compared with real images too
+    /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples are compared with real images, besides
+    /// the logits of a classifier [default: in those logits alone]
     #[arg(long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
     /// Command that starts several processes, such as "mpirun -n 4": it is put before the commands that train, evaluate and
