@@ -1,5 +1,5 @@
-//! Times each convolution kernel at the layer shapes of the small network that `lapidary demo` trains: `cargo bench --bench
-//! conv2d`.
+//! Times convolutions, their input gradients and their weight gradients at the layer shapes of the small network that `lapidary
+//! demo` trains, by the kernels that the library chooses: `cargo bench --bench conv2d`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};

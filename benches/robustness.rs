@@ -1,5 +1,5 @@
-//! Times one step of each of AutoAttack's attacks on the network that `lapidary demo` trains, kernel by kernel: `cargo bench
-//! --bench robustness`.
+//! Times one step of the attacks APGD-T, FAB-T and Square, which AutoAttack runs, on the network that `lapidary demo` trains,
+//! kernel by kernel: `cargo bench --bench robustness`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::attack::{AnyAttack, Apgd, Attack, Fab, Objective, Settings, Square, Start};

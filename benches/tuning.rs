@@ -1,5 +1,6 @@
-//! Times the kernel variants that autotuning chose against the default ones, in turn: `cargo bench --bench tuning`. It ends with
-//! an error where a tuned variant is slower by more than 5 %. Where tuning kept the default, both launches are the same.
+//! Times convolutions and their gradients with the kernel variants that autotuning chose against the default ones, in turn:
+//! `cargo bench --bench tuning`. It ends with an error where the tuned variants are slower by more than 5 %. A layer for which
+//! tuning kept the defaults is not timed.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options, Preferences, Tune};

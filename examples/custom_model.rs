@@ -1,5 +1,5 @@
-//! Defines an architecture outside the crate, two strided convolutions and a linear layer, then classifies images with it and
-//! attacks it, as with the crate's own networks.
+//! Defines an architecture outside the crate, two strided convolutions and a linear layer, then attacks it as the crate's own
+//! networks are attacked, and prints the cross-entropy before and after.
 //!
 //!     cargo run --release --example custom_model
 

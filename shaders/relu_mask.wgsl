@@ -1,4 +1,4 @@
-// Packs where a ReLU's result y is above 0 into a mask of one bit for each value
+// Makes a mask of one bit for each value of a ReLU's result y: whether it is above 0.
 //
 //   grid     one invocation per word, see shared/index.wgsl
 //   y        [image][channel][row][column]

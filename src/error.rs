@@ -1,4 +1,5 @@
-//! The library's one error type. Every message names the op, file or key, what was given and what was wanted.
+//! The library's one error type, whose variants differ in what a caller can do about the error. Messages about arguments, files
+//! and settings name the op, file or key, and what is wrong with what was given.
 
 use std::path::{Path, PathBuf};
 

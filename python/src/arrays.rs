@@ -1,4 +1,5 @@
-//! Converts Python's arrays to the library's: NumPy's, objects with `__array__`, and objects on the CPU with `__dlpack__`.
+//! Converts Python's arrays to the library's (NumPy's, objects with `__array__`, and objects on the CPU with `__dlpack__`), and
+//! makes NumPy arrays of results.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

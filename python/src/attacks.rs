@@ -1,5 +1,5 @@
-//! The attacks of `Model`: they find images that the network misclassifies, and measure the accuracy under the strongest of
-//! several attacks on each image.
+//! The attacks of `Model`: they find images that the network misclassifies, move images of no class so that the network takes
+//! them for one of its classes, and measure the accuracy under the strongest of several attacks on each image.
 
 use std::path::PathBuf;
 

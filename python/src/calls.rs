@@ -1,5 +1,6 @@
 //! Runs calls into the library: without the interpreter's lock, and so that Ctrl-C stops them between two submissions of GPU
-//! work. A panic in the library is raised as a Python exception.
+//! work. A panic in the library is raised as a Python exception. Calls of one model queue, and calls in a forked process are
+//! refused.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

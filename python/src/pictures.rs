@@ -1,4 +1,4 @@
-//! Draws arrays of images as PNG pictures: grids, and rows of images side by side, as in the library's reports.
+//! Draws grids of images as PNG pictures, as in the library's reports, and makes HTML of pictures and tables for notebooks.
 
 use lapidary::Result;
 use lapidary::report::pictures::{Images, Picture, Sheet};

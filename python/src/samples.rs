@@ -1,4 +1,5 @@
-//! The Python classes for samples and counterfactuals.
+//! Draws samples (`Model.sample`) and leads images to other classes (`Model.explain`), and holds the Python classes of their
+//! results, `Samples` and `Explanation`.
 
 use lapidary::Error;
 use lapidary::data::{Classes, SAMPLE_STARTS};

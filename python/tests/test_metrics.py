@@ -1,4 +1,5 @@
-"""Compares metrics with their definitions in NumPy and with the reference values in the repository's tests/golden."""
+"""Compares metrics with their definitions in NumPy and with the reference values in the repository's tests/golden. Also tests the
+readers of images, and the random images that sampling starts from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Tests samples, counterfactuals, and their display in notebooks."""
+"""Tests the drawing of samples, counterfactuals (images led to another class), the list of devices, and how notebooks show
+them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-// Declares binding 0 (the parameters) and the workgroup size, which are the same in every fast convolution kernel.
-// The parameters' type is in conv2d_params.wgsl, which is appended to the same shader.
+// Declares binding 0 (the parameters) of fast convolution kernels, and the workgroup size of those that do not fix their own. The
+// parameters' type is in conv2d_params.wgsl, which is appended to the same shader.
 
 override WORKGROUP: u32 = 32u;
 

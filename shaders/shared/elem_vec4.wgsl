@@ -1,5 +1,5 @@
-// Defines Elem, what one invocation of a kernel reads and writes at a time, as a vec4, for images whose number of values is a
-// multiple of four. For others, kernels are made with elem_f32.wgsl, which defines it as one value.
+// Defines Elem, what one invocation of a kernel reads and writes at a time, as a vec4. Where values do not come in whole vec4s,
+// kernels are made with elem_f32.wgsl, which defines it as one value.
 
 alias Elem = vec4f;
 alias Bits = vec4u;

@@ -1,4 +1,4 @@
-// Reads a 3x3 kernel g for Winograd's filtering F(4x4, 3x3), forward or for the derivative for x, and multiplies it by the
+// Reads a 3x3 kernel g for Winograd's filtering, forward or for the derivative for x, and for F(4x4, 3x3) multiplies it by the
 // matrix G on one side; the whole transform is G g G^T.
 
 override TRANSPOSED: bool = false;

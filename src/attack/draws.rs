@@ -1,5 +1,5 @@
-//! Draws random numbers for each image of an attacked batch from a seed, a stream number and the image's id, so that they do not
-//! depend on how images are divided into batches.
+//! Keeps on the device what an attack's random numbers are drawn from in its kernels: a seed, a stream number and each image's
+//! id, so that the numbers do not depend on how images are divided into batches.
 
 use super::Start;
 use super::forward::buffers;

@@ -1,4 +1,5 @@
-//! Shows a progress bar for each attack of an evaluation, with the robust accuracy so far.
+//! Shows a progress bar for each attack of an evaluation, with the robust accuracy so far, and estimates how long the attacks
+//! still take.
 
 use std::time::Instant;
 

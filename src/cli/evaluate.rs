@@ -1,4 +1,5 @@
-//! `eval`: measures accuracy, accuracy under attack, and AUROC against out-of-distribution images.
+//! `eval`: measures accuracy, accuracy under attack, and AUROC against out-of-distribution images. Also loads the test images
+//! that other commands measure on.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Keeps the finished parts of an evaluation in one file, which also names the network and the settings that they were
+//! Keeps the finished parts of `eval all` in one file, state.json, which also names the network and the settings that they were
 //! measured with.
 
 use std::path::{Path, PathBuf};

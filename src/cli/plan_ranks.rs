@@ -1,6 +1,6 @@
 //! `plan --ranks`: predicts how long a training iteration takes with several processes, and for what share of that time they
-//! compute rather than exchange gradients. The prediction is made from counts of operations and bytes, and from the measured
-//! speed of one device.
+//! compute rather than exchange gradients. The prediction is made from counts of operations and bytes, the speed of one device,
+//! which is measured unless it is given, and the speed of the network between processes, which is given or assumed.
 
 use std::fmt::Write;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! The options that change the bits of results, as facts by which the program recognises what it has kept.
+//! Lists the options that change how results are rounded, such as the precision, with their values. They are kept beside results
+//! on disk, so that the program uses again only results that were rounded in the same way.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
-//! The state that all commands share: when the program began, which adapter was asked for, and how much progress is
-//! printed.
+//! The state that all commands share: when the program began, which adapter and precision were asked for, which processes work
+//! together, and how much progress is printed. Opens the adapter, and keeps compiled kernels for the next start.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

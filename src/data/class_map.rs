@@ -1,5 +1,5 @@
-//! Translates labels of a data set into those of a network by the classes' names, because numbers depend on which folders
-//! happen to be there, and shift as soon as one is missing.
+//! Translates labels of a data set into those of a network: by the classes' names, because numbers depend on which folders happen
+//! to be there and shift as soon as one is missing, or, where that is asked for, by number or by the user's list.
 
 use std::collections::BTreeMap;
 #[cfg(not(target_arch = "wasm32"))]

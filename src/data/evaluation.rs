@@ -1,4 +1,5 @@
-//! Reads the images that evaluation uses, as a network takes them: the test part, or all images where there is no such part.
+//! Reads the images that evaluation uses, as a network takes them: the test part, or all images where there is no such part. Also
+//! reads images in their own sizes and without labels, for evaluations that compare sets of images.
 
 use super::class_folders::every_picture;
 use super::class_map::Classes;

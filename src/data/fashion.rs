@@ -1,4 +1,4 @@
-//! Reads the part of Fashion-MNIST (Xiao, Rasul, Vollgraf, arXiv 1708.07747; MIT) that is built into the library;
+//! Reads the part of Fashion-MNIST (Xiao, Rasul, Vollgraf, arXiv 1708.07747; MIT licence) that is built into the library;
 //! `data/fashion-mnist-cut/README.md` says which images it has.
 
 use std::path::Path;

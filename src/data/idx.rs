@@ -1,5 +1,5 @@
-//! The idx format of the MNIST family, plain or gzip: <http://yann.lecun.com/exdb/mnist/>.
-//! Two zero bytes, the element type, the rank, one big-endian u32 a dimension, then the elements, last dimension fastest.
+//! Reads files in the idx format of MNIST and data sets like it, plain or gzip: <http://yann.lecun.com/exdb/mnist/>. A file
+//! has two zero bytes, the element type, the rank, one big-endian u32 a dimension, then the elements, last dimension fastest.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! Small JPEG pictures packed into two files: `train.jpgs` and `test.jpgs` hold records of a label (a byte), a length (u16,
-//! little endian) and the picture without the JPEG tables that all of them share. `head.bin` holds the shared tables: followed by
-//! a record's bytes they make a JPEG file.
+//! Reads small JPEG pictures that are packed into a few files: `train.jpgs` and `test.jpgs` hold records of a label (a byte), a
+//! length (u16, little endian) and the picture without the JPEG tables that all of them share. `head.bin` holds the shared
+//! tables: followed by a picture's bytes they make a JPEG file.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Parses the text at the beginning of a NumPy array: a Python dictionary of element type, order of elements and shape.
+//! Parses the text at the beginning of a `.npy` file, a Python dictionary of element type, order of elements and shape, and
+//! decodes elements of each type.
 
 use half::f16;
 

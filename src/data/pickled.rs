@@ -1,6 +1,6 @@
-//! Pickled batches of arrays, as CIFAR's version for Python has them: a dict with NumPy's array of images and a list of
-//! labels, in any protocol from 2 on, written by Python 2 or 3. The reader of PyTorch's checkpoints reads them as
-//! data and executes nothing: an array gets its type and shape from its description, and its numbers from bytes of the file.
+//! Reads pickled batches of images, as CIFAR's version for Python has them: a dict with NumPy's array of images and a list of
+//! labels, in any protocol from 2 on, written by Python 2 or 3. The reader of PyTorch's checkpoints reads them as data and
+//! executes nothing: an array gets its type and shape from its description, and its numbers from bytes of the file.
 
 use std::borrow::Cow;
 use std::io::Cursor;

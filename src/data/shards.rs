@@ -1,6 +1,6 @@
-//! Tar archives of pictures as WebDataset has them: `KEY.jpg` (or another picture) and `KEY.cls`, the class's number as a text,
-//! or `KEY.json` with a number `label`, `cls` or `class`, one after the other. Only the positions of pictures are read at first;
-//! several archives (shards) are taken in the order of their names.
+//! Reads tar archives of pictures as WebDataset has them: `KEY.jpg` (or another picture) and `KEY.cls`, the class's number as a
+//! text, or `KEY.json` with a number `label`, `cls` or `class`, one after the other. Only the positions of pictures are read at
+//! first; several archives (shards) are taken in the order of their names.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Parquet tables of pictures as the Hugging Face hub and others export them: a column of encoded pictures (`image` or `img`,
-//! bytes or a structure with `bytes`), and one of labels; class names are taken from the table's metadata. Several files (shards)
-//! are taken in the order of their names.
+//! Reads Parquet tables of pictures as the Hugging Face hub and others export them: a column of encoded pictures (`image`, `img`
+//! or a like name; bytes or a structure with `bytes`), and one of labels; class names are taken from the table's metadata.
+//! Several files (shards) are taken in the order of their names.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -1,5 +1,5 @@
-//! The file of 80 Million Tiny Images: 3072 bytes for each image, red, green and blue planes of 32×32, each column by column.
-//! There is no header and no index: image n begins at byte 3072 n.
+//! Reads the file of the data set 80 Million Tiny Images: 3072 bytes for each image, red, green and blue planes of 32×32, each
+//! column by column. There is no header and no index: image n begins at byte 3072 n.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Embeds samplers, attackers and classifiers in another wgpu app: frame by frame they add as much work as fits
-//! the time that the host allows to its own command encoder, and leave their results in a buffer or a texture that the host draws.
+//! Embeds samplers, attackers and classifiers in another wgpu app, the host: in each frame they add to the host's command encoder
+//! as much work as fits the time that the host allows, and leave their results in a buffer, or in a texture that the host draws.
 //!
 //! The host lends its device ([`Gpu::from_wgpu`]); WebGPU's guaranteed limits and no features suffice, and
 //! [`check`] lists what falls short. Making a sampler, attacker or classifier is async, and submits uploads and a few steps to

@@ -1,4 +1,4 @@
-//! Lists and checks the limits that a wgpu device lent by another app must have; it needs no features.
+//! Lists and checks the limits that a wgpu device lent by another app must have; optional features of wgpu are not needed.
 
 use crate::gpu::Gpu;
 use crate::{Error, Result};

@@ -1,4 +1,5 @@
-//! Area under the receiver operating characteristic: how well one score tells two sets apart.
+//! Computes how well one score tells two sets apart: the area under the receiver operating characteristic (AUROC), and the share
+//! of one set that passes where 95 % of the other do (FPR95).
 
 /// Computes the area under the ROC curve: the share of pairs of a positive and a negative in which the positive scores higher,
 /// ties counting half. NaN if a set is empty or a score is not a number.

@@ -1,6 +1,6 @@
-//! Damages images by noise, blur, compression and the like, in five severities: a handful of corruptions after CIFAR-10-C
-//! (Hendrycks and Dietterich 2019, arXiv 1903.12261), made here, with the benchmark's parameters where those are numbers.
-//! Results are not comparable with those on CIFAR-10-C's own files.
+//! Damages images by noise, blur, lower contrast, brightness, pixelation or JPEG compression, in five severities: corruptions
+//! after CIFAR-10-C (Hendrycks and Dietterich 2019, arXiv 1903.12261), made here, with the benchmark's parameters where those are
+//! numbers. Results are not comparable with those on CIFAR-10-C's own files.
 
 use std::fmt;
 use std::io::Cursor;

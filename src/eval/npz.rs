@@ -1,5 +1,5 @@
-//! NumPy's archives of arrays, `.npz`: a zip file with one `.npy` for each array (NumPy enhancement proposal 1). Features, their
-//! statistics, and samples are exchanged in this form.
+//! Writes NumPy's archives of arrays, `.npz`: a zip file with one `.npy` for each array (NumPy enhancement proposal 1). Features,
+//! their statistics, and samples are exchanged in this form. `data::npy` reads them.
 
 use std::collections::BTreeMap;
 use std::io::Write;

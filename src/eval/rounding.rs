@@ -1,4 +1,6 @@
-//! The preferences that change the bits of results, as facts by which kept results are recognised.
+//! Lists the preferences that change how results are rounded (precision, Winograd filters, memory for transformed weights), and
+//! compares those that were kept beside results with those of now, so that only results rounded in the same way are used
+//! together.
 
 use crate::gpu::{Filtering, Preferences};
 use serde_json::{Map, Value};

@@ -1,5 +1,6 @@
-//! Limits how much memory a file's description of its tensors may take: as much as the file is long, and half a MiB more, which
-//! small files need. Even where a growing vector is held twice for a moment, memory stays below twice this limit.
+//! Limits how much memory the reading of a pickle may take (PyTorch's checkpoints and CIFAR's files for Python hold pickles): as
+//! much as the file is long, and half a MiB more, which small files need. Even where a growing vector is held twice for a moment,
+//! memory stays below twice this limit.
 
 use super::input::Checked;
 

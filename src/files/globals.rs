@@ -1,5 +1,6 @@
-//! Defines the few names that may occur in a pickle, and the results of calling them: descriptions of tensors, never code.
-//! The counterparts are in PyTorch's `torch/_utils.py` and `torch/serialization.py`.
+//! Defines the few functions and classes that have a meaning in a pickle, and the results of calling them: descriptions of
+//! tensors, never code. Names of functions that would run commands, open files or evaluate code in other readers are refused. The
+//! counterparts are in PyTorch's `torch/_utils.py` and `torch/serialization.py`.
 
 use super::input::Checked;
 use super::number::{Kind, fit};

@@ -1,4 +1,5 @@
-//! The options that several commands have in common.
+//! The options that several commands have in common: for the network, for labelled images, and for the network that extracts
+//! features.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Prepares the steps that `bench` measures on the adapter: a training or attack step of a network given by name, or single
+//! Prepares what `bench` measures on the adapter: a step of training, attack or sampling of a network given by name, or single
 //! convolutions.
 
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! `bench` with several processes: measures the time of each part of a training step, and the time of the same step without
-//! communication.
+//! `bench` with several processes: measures the time of each part of a training step that they share, and the time that one of
+//! them takes alone for its part of the batch, without communication.
 
 use std::fmt::Write;
 use std::time::Instant;

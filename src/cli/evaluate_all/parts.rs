@@ -1,4 +1,5 @@
-//! Measures each part of `eval all`: accuracy, robustness, out-of-distribution detection, calibration, samples and so on.
+//! Measures each part of `eval all`: accuracy and calibration, accuracy under attack and on corrupted images, out-of-distribution
+//! detection, samples and counterfactuals.
 
 use pollster::block_on;
 use serde_json::{Value, json};

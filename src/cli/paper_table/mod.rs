@@ -1,6 +1,6 @@
-//! `paper-table`: trains several kinds of joint energy-based models under the same conditions, attacks and samples them, and
-//! writes one table and one figure that compare them. Each training, evaluation and attack is another command of this program,
-//! with its results in the output folder: what is finished is not done again.
+//! `paper-table`: trains networks by several methods (standard, adversarial and joint energy-based training) under the same
+//! conditions, attacks and samples them, and writes one table and one figure that compare them. Each training, evaluation and
+//! attack is another command of this program, with its results in the output folder: what is finished is not done again.
 
 mod aggregate;
 mod judge;

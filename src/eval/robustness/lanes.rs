@@ -1,4 +1,5 @@
-//! Attacks several batches of images at once, each on a wgpu device of its own, for GPUs that one batch does not keep busy.
+//! Attacks several batches of images at once, each on a wgpu device of its own: for CPU rasterisers, on which one batch does not
+//! keep all cores busy.
 
 use super::attackers::{Attacker, Target};
 use super::{AttackName, AutoAttack};

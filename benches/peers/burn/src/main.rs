@@ -1,5 +1,5 @@
-//! Times one network in burn, a deep-learning framework for Rust, for `lapidary bench --compare burn`; benches/peers/README.md
-//! describes its input and output.
+//! Times a PGD step (a gradient step of an attack) of a network, or single convolutions, in burn, a deep-learning framework for
+//! Rust, for `lapidary bench --compare burn`; benches/peers/README.md describes its input and output.
 //!
 //!     lapidary-peer-burn MODEL BATCH SIDE [--device cpu|discrete|integrated|virtual|default]
 //!
