@@ -75,12 +75,14 @@ export class SamplePart {
     by('export-trajectory').onclick = () => this.#saveTrajectory();
   }
 
+  /** Takes another network; what the one before was drawing is given up and drawn again by this one. */
   use(model) {
     if (this.#model === model) return;
     this.#model = model;
     this.#chips(model.about.classNames);
     by('sample').disabled = by('classes').inert = false;
     this.#remember();
+    if (!by('abort').disabled) this.sample();
   }
 
   disable() {

@@ -8,5 +8,7 @@ const FLAGS = [
   '--disable-component-update', '--disable-sync',
 ];
 
-export const launch = (more = []) =>
-  chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...more] });
+const start = (more) => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...more] });
+
+/** Chromium itself now and then crashes before it has started (a segmentation fault, seen once), so a start that fails is tried once more. */
+export const launch = (more = []) => start(more).catch(() => start(more));

@@ -198,9 +198,16 @@ test('a link names the network of an address, and says of a visitor’s file tha
   await other.waitForFunction(() => document.documentElement.dataset.sampled);
   assert.match(await other.textContent('#checkpoint-state'), /^fashion-plain\.safetensors: /);
   assert.equal(new URL(other.url()).searchParams.get('network'), address);
+  // What is being drawn as another network comes is drawn anew, by that one.
+  const drawn = await other.evaluate(() => Number(document.documentElement.dataset.sampled));
+  await other.fill('#steps', '200');
+  await other.click('#sample');
+  await other.fill('#steps', '2');
   await other.setInputFiles('#checkpoint-file', { name: 'fashion-demo', mimeType: '', buffer: readFileSync(join(dist, 'models/fashion-demo.safetensors')) });
-  await other.waitForFunction(() => /^fashion-demo: /.test(document.getElementById('checkpoint-state').textContent));
-  await sample(other, { steps: 2 });
+  // While the file is read, this line counts its bytes; with the number of weights in it, the network is in use.
+  await other.waitForFunction(() => /^fashion-demo: .* weights/.test(document.getElementById('checkpoint-state').textContent));
+  await other.waitForFunction((drawn) => Number(document.documentElement.dataset.sampled) > drawn, drawn);
+  assert.match(await other.textContent('#draw-state'), /in 2 steps/);
   assert.match(await other.textContent('#code'), /lapidary sample fashion-demo --class 2 [^]*load\(file\); \/\/ fashion-demo, as a File/);
   await other.click('#copy-link');
   await other.waitForFunction(() => /(clipboard\.|file=fashion-demo) A link cannot carry the network: .* the file fashion-demo on the page/.test(document.getElementById('draw-state').textContent));
