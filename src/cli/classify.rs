@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use pollster::block_on;
 use serde_json::json;
 
-use super::args;
 use super::session::Session;
 use super::terminal::printable;
+use super::{args, exit};
 use crate::Error;
 use crate::data::photograph;
 use crate::eval::{Classifier, logsumexp, softmax};
@@ -110,7 +110,7 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
         1 => Err(failed.swap_remove(0).1.into()),
         count => {
             for (_, error) in &failed {
-                session.progress().line(&error.to_string());
+                exit::say(&error.to_string());
             }
             let all = format!(
                 "{count} of {} files cannot be read as pictures, this one first",

@@ -28,10 +28,11 @@ export class AttackPart {
     if (!image) return tell('attack-state', 'Choose an image above first.', { bad: true });
     enable('run-attack', false);
     tell('attack-state', 'Attacking …', { passing: true });
+    const models = this.#models;
     try {
       const eps = Number(by('attack-eps').value);
       const sides = [];
-      for (const [title, model] of this.#models) {
+      for (const [title, model] of models) {
         const { channels, side, classNames } = model.about;
         if (image.length !== channels * side * side) throw new Error(`The network that is called “${title}” takes images of ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}; the image above has another size or other colours.`);
         const { before, after } = await model.attack(image, { eps });
@@ -41,7 +42,8 @@ export class AttackPart {
       tell('attack-state', `The image above, attacked within a distance of ${eps}:`, { passing: true });
       say(sides.map(({ words }) => words).join(' '));
     } catch (error) {
-      tell('attack-state', explainError(error), { bad: true });
+      if (models === this.#models) tell('attack-state', explainError(error), { bad: true });
+      else tell('attack-state', 'Stopped, because another network was opened, which can be attacked now.');
     } finally {
       enable('run-attack', true);
     }

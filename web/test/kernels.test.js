@@ -7,18 +7,13 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { serve } from '../build/serve.js';
-import { launch } from './browser.js';
+import { blank, launch } from './browser.js';
 
 const root = new URL('../../', import.meta.url).pathname;
 let server, url, browser;
 
 before(async () => {
-  const answer = (request, response) => {
-    if (request.url !== '/blank.html') return false;
-    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>blank</title>');
-    return true;
-  };
-  ({ server, url } = await serve(join(root, 'web/dist'), 0, answer));
+  ({ server, url } = await serve(join(root, 'web/dist'), 0, blank));
   browser = await launch();
 });
 

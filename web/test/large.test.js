@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { serve } from '../build/serve.js';
-import { launch } from './browser.js';
+import { blank, launch } from './browser.js';
 import { randomConvNextTiny, randomResNet50 } from './checkpoint.js';
 import { png } from './png.js';
 
@@ -41,9 +41,8 @@ before(async () => {
   photo = join(folder, 'photo.png');
   writeFileSync(photo, picture(400, 300));
   const answer = (request, response) => {
-    if (request.url === '/blank.html') response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>blank</title>');
-    else if (files.has(request.url)) response.writeHead(200).end(files.get(request.url));
-    else return false;
+    if (!files.has(request.url)) return blank(request, response);
+    response.writeHead(200).end(files.get(request.url));
     return true;
   };
   ({ server, url } = await serve(join(root, 'web/dist'), 0, answer));

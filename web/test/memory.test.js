@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { serve } from '../build/serve.js';
-import { launch } from './browser.js';
+import { blank, launch } from './browser.js';
 
 const dist = new URL('../dist', import.meta.url).pathname;
 const ROUNDS = Number(process.env.LAPIDARY_PAGE_ROUNDS ?? 5);
@@ -63,10 +63,8 @@ let next = 1;
 before(async () => {
   const own = readFileSync(join(dist, 'lapidary/worker.js'), 'utf8');
   const answer = (request, response) => {
-    const path = request.url.split('?')[0];
-    if (path === '/blank.html') response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>blank</title>');
-    else if (path === '/lapidary/worker.js') response.writeHead(200, { 'content-type': 'text/javascript' }).end(`(${watch})();${own}`);
-    else return false;
+    if (request.url.split('?')[0] !== '/lapidary/worker.js') return blank(request, response);
+    response.writeHead(200, { 'content-type': 'text/javascript' }).end(`(${watch})();${own}`);
     return true;
   };
   ({ server, url } = await serve(dist, 0, answer));

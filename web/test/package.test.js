@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { serve } from '../build/serve.js';
-import { launch } from './browser.js';
+import { blank, launch } from './browser.js';
 import { randomWideResNet } from './checkpoint.js';
 import { bmp, png, turned } from './png.js';
 
@@ -22,14 +22,11 @@ let server, url, browser, page, folder;
 /** Files by path, answered before those of the folder; a function answers itself. */
 const files = new Map();
 
-const BLANK = '<!doctype html><meta charset="utf-8"><title>blank</title>';
-
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lapidary-package-'));
-  files.set('/blank.html', { type: 'text/html', body: BLANK });
   const answer = (request, response) => {
     const file = files.get(request.url.split('?')[0]);
-    if (!file) return false;
+    if (!file) return blank(request, response);
     if (typeof file === 'function') return file(request, response) ?? true;
     const headers = { 'content-type': file.type ?? 'application/octet-stream', 'content-length': Buffer.byteLength(file.body), etag: file.tag ?? '"1"' };
     response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : file.body);

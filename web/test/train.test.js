@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { image, lesson, side } from '../build/examples.js';
 import { serve } from '../build/serve.js';
-import { launch } from './browser.js';
+import { blank, launch } from './browser.js';
 import { greyPng } from './png.js';
 
 const root = new URL('../../', import.meta.url).pathname;
@@ -27,12 +27,7 @@ let server, url, browser, page, folder;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lapidary-train-'));
-  const answer = (request, response) => {
-    if (request.url !== '/blank.html') return false;
-    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>blank</title>');
-    return true;
-  };
-  ({ server, url } = await serve(join(root, 'web/dist'), 0, answer));
+  ({ server, url } = await serve(join(root, 'web/dist'), 0, blank));
   browser = await launch();
   page = await browser.newPage();
   page.setDefaultTimeout(150_000);
