@@ -215,8 +215,8 @@ impl Gpu {
             }
             Verdict::Damaged => Err(crate::Error::mismatch(
                 "tuning",
-                "a damaged file",
-                "a table of kernel choices that Gpu::measured returned",
+                "a text that is cut off, damaged or of another format",
+                "a table of kernel choices as `lapidary tune --export`, Gpu::measured or Gpu::choices_in_use wrote it",
             )),
             Verdict::Foreign(of) => {
                 let given = format_args!("a table of kernel choices for \"{of}\"");

@@ -61,7 +61,7 @@ impl Graph {
                 derivatives.insert(input, total);
             }
         }
-        let why = "the result does not depend on a value with respect to which it is to be differentiated";
+        let why = "the result does not depend on a value with respect to which it is to be differentiated, or only through inputs that have no derivatives, such as labels";
         let found = |value: &Value| {
             derivatives.get(value).copied().ok_or(Error::NoDerivative { op: "gradient", why })
         };

@@ -113,7 +113,7 @@ impl Graph {
         let unknown = || {
             Error::mismatch(
                 "graph",
-                format_args!("value {id}"),
+                format_args!("value {id} (counted from 0)"),
                 format_args!("one of the graph's {count} values"),
             )
         };

@@ -253,10 +253,11 @@ impl Plan {
     pub fn buffer(&self, value: Value) -> Result<BufferId> {
         self.expect(value)?;
         let given = format_args!(
-            "value {} of the graph (counted from 0), from which no output is computed",
+            "value {} of the graph (counted from 0), which has no buffer, as no output needs it or it is fused into another op",
             value.number
         );
-        let wanted = "an output of the program, or a value from which one is computed";
+        let wanted =
+            "an output of the program, or a value that one of its launches reads or writes";
         let unused = || Error::mismatch("program", given, wanted);
         self.places.get(&value).copied().ok_or_else(unused)
     }

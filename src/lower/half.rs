@@ -22,7 +22,11 @@ pub fn values(graph: &mut Graph, wanted: &[Value], target: &Target) -> Result<()
         Precision::Mixed if !has => {
             return Err(Error::MissingLimit {
                 adapter: adapter.to_string(),
-                given: "no half precision (the feature shader-f16)".into(),
+                given: if cfg!(target_arch = "wasm32") {
+                    "no half precision in this build, which is for web pages".into()
+                } else {
+                    "no half precision (the feature shader-f16)".into()
+                },
                 wanted: "half precision, for mixed precision,".into(),
             });
         }

@@ -152,7 +152,7 @@ impl Program {
                 let place = held.get_mut(..*words).filter(|place| place.len() == new.len());
                 let wrong = || {
                     let given = format_args!(
-                        "{} values from the callback `joined` at node {at}",
+                        "{} values from the callback `joined` at node {at} of {op} (counted from 0)",
                         new.len()
                     );
                     Error::mismatch("program", given, format_args!("{words} values"))

@@ -41,7 +41,7 @@ impl ConvNext {
                 && channels.iter().chain(strides).all(sane);
             if !fits {
                 let wanted = format_args!(
-                    "a stem with a stride for each convolution, and {} channels at its end",
+                    "a stem with a stride for each convolution, all numbers from 1 to 8192, and {} channels at its end",
                     dims[0]
                 );
                 let given = format_args!("a stem of channels {channels:?} and strides {strides:?}");

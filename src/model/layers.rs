@@ -175,7 +175,9 @@ pub(super) fn check_ends(
             || std.iter().any(|&std| !(std > 0.0 && std.is_finite()))
         {
             let given = format_args!("mean {mean:?}, std {std:?}");
-            let wanted = "a finite mean and a std above 0 for each channel";
+            let wanted = format_args!(
+                "a finite mean and a finite std above 0 for each channel, of which there are {channels}"
+            );
             return Err(Error::mismatch(op, given, wanted));
         }
     }
@@ -204,8 +206,10 @@ pub(super) fn check_stages(op: &'static str, depths: [u32; 4], dims: [u32; 4]) -
 /// Returns a value that metadata or the shape of a tensor must show. Err, naming `op`, if neither does.
 pub(super) fn known<T>(op: &'static str, key: &str, value: Option<T>) -> Result<T> {
     let wanted = match key {
-        "classes" => "the weight of the last layer, which has a row for each class",
-        "channels" => "the weight of the first convolution",
+        "classes" => {
+            "this key in the metadata, or the weight of the last layer, which has a row for each class"
+        }
+        "channels" => "this key in the metadata, or the weight of the first convolution",
         _ => "this key in the metadata, or tensors whose shapes show it",
     };
     value.ok_or_else(|| Error::mismatch(op, format_args!("no value for {key}"), wanted))

@@ -412,8 +412,11 @@ fn counts(key: &str, json: Option<Json>) -> Result<Option<Vec<u32>>, String> {
     let Some(json) = json else { return Ok(None) };
     let number = |json: &Json| json.as_u64().and_then(|number| number.try_into().ok());
     let list = json.as_array().and_then(|list| list.iter().map(number).collect());
-    list.map(Some)
-        .ok_or_else(|| format!("metadata: {key} is {json}, but has to be a list of whole numbers"))
+    list.map(Some).ok_or_else(|| {
+        format!(
+            "metadata: {key} is {json}, but has to be a list of whole numbers from 0 to below 2^32"
+        )
+    })
 }
 
 fn numbers(key: &str, json: Option<Json>) -> Result<Vec<f32>, String> {

@@ -147,7 +147,8 @@ impl Network {
             Some("convnext") => ConvNext::from_metadata(metadata).map(Self::ConvNext),
             Some(IMPORTED) => Imported::from_metadata(metadata).map(Self::Imported),
             other => {
-                let given = format_args!("architecture {}", other.unwrap_or("unnamed"));
+                let given =
+                    other.map_or("no architecture".into(), |name| format!("architecture {name}"));
                 Err(Error::mismatch(
                     "network",
                     given,

@@ -36,7 +36,7 @@ impl Parameter {
             u32::try_from(side).map_err(|_| {
                 Error::mismatch(
                     "parameter",
-                    format_args!("a dimension of {side}"),
+                    format_args!("{} with a dimension of {side}", self.name),
                     "dimensions below 2^32",
                 )
             })

@@ -47,7 +47,9 @@ impl ResNet {
         check_stages("resnet", depths, dims)?;
         let whole = |dim: &u32| dim * base_width / 64 > 0;
         if !(1..=4096).contains(&base_width) || !dims.iter().all(whole) {
-            let wanted = "1 to 4096, and at least 64 / the fewest planes of a stage (dims)";
+            let wanted = format_args!(
+                "1 to 4096, and at least 64 divided by the smallest of the stages' dims {dims:?}"
+            );
             return Err(Error::mismatch("resnet", format_args!("base width {base_width}"), wanted));
         }
         check_ends("resnet", channels, classes, normalisation.as_ref())?;
@@ -78,12 +80,12 @@ impl ResNet {
         let small = match &metadata.stem {
             None => None,
             Some(Stem::Convs { channels, strides })
-                if channels.len() == 1 && strides[..] == [1] =>
+                if strides[..] == [1] && matches!(channels[..], [1..=8192]) =>
             {
-                channels.first().copied().filter(|channels| (1..=8192).contains(channels))
+                channels.first().copied()
             }
             Some(other) => {
-                let wanted = "one convolution of stride 1, or none for the usual 7x7 convolution with a pool";
+                let wanted = "one convolution of stride 1 with 1 to 8192 channels, or none for the usual 7x7 convolution with a pool";
                 return Err(Error::mismatch(
                     "resnet",
                     format_args!("stem {}", other.to_json()),

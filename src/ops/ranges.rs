@@ -47,8 +47,8 @@ fn expect(op: &'static str, x: Shape, [first, count, all]: [u32; 3]) -> Result<(
     if count > 0 && first.checked_add(count).is_some_and(|end| end <= all) {
         return Ok(());
     }
-    let given = format_args!("{count} {op} from number {first} on");
-    Err(Error::mismatch(op, given, format_args!("a range within the {all} {op} of {x}")))
+    let given = format_args!("{count} {op} from number {first} (counted from 0) on");
+    Err(Error::mismatch(op, given, format_args!("at least 1, within the {all} {op} of {x}")))
 }
 
 /// Takes consecutive images out of a batch. Input \[N, ...\] of any 4-byte values; output its images `first` to `first + count -

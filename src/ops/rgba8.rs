@@ -53,7 +53,7 @@ impl Op for Rgba8 {
             return Err(Error::mismatch(
                 self.name(),
                 given,
-                "1 to 4 channels in 1 or more columns",
+                "1 to 4 channels in 1 or more columns, less than 2^32 pixels wide together",
             ));
         };
         Ok(vec![Shape::new(1, 1, images.div_ceil(self.columns) * height, stride)?])

@@ -158,7 +158,8 @@ impl Op for Unary {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         match self.constants().1 {
             Some(alpha) if !alpha.is_finite() => {
-                Err(Error::mismatch(self.name(), format_args!("alpha {alpha}"), "a finite number"))
+                let what = if matches!(self, Self::LeakyRelu { .. }) { "slope" } else { "alpha" };
+                Err(Error::mismatch(self.name(), format_args!("{what} {alpha}"), "a finite number"))
             }
             _ => alike::<1>(self.name(), inputs),
         }

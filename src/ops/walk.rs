@@ -196,7 +196,7 @@ pub(super) fn check_turns(to: &Recording, op: &str, turns: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::OutOfMemory(format!(
-        "{op}: each invocation takes {turns} loop iterations, and CPU drivers allow {MOST_TURNS}"
+        "{op}: each shader invocation takes {turns} loop iterations, but drivers that run on the CPU allow {MOST_TURNS}: fewer or smaller images may do"
     )))
 }
 

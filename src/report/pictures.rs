@@ -27,7 +27,11 @@ impl<'a> Images<'a> {
         let one = channels * side * side;
         if ![1, 3].contains(&channels) || one == 0 || !values.len().is_multiple_of(one) {
             let given = format!("{} values for images of {channels}×{side}×{side}", values.len());
-            return Err(Error::mismatch("picture", given, "whole images of 1 or 3 channels"));
+            return Err(Error::mismatch(
+                "picture",
+                given,
+                "whole images of 1 or 3 channels and 1 or more pixels",
+            ));
         }
         Ok(Self { values, channels, side })
     }
@@ -155,8 +159,9 @@ impl<'a> Sheet<'a> {
         let side = cells().next().map_or(0, |(images, _)| images.side);
         if side == 0 || self.scale == 0 || cells().any(|(images, _)| images.side != side) {
             let sides: Vec<_> = cells().map(|cell| cell.0.side).take(9).collect();
-            let given = format!("images of sides {sides:?}");
-            return Err(Error::mismatch("picture", given, "at least one image, all of one size"));
+            let given = format!("images of sides {sides:?} at scale {}", self.scale);
+            let wanted = "at least one image, all of one size, and a scale of 1 or more";
+            return Err(Error::mismatch("picture", given, wanted));
         }
         let (scale, gap) = (u64::from(self.scale), u64::from(self.gap));
         let cell = side as u64 * scale;

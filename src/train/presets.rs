@@ -102,10 +102,14 @@ pub(super) fn set(all: &mut Table, schema: &Table, key: &str, value: Value) -> R
     };
     let Some(like) = known.and_then(|known| known.get(name)) else {
         let allowed = known.unwrap_or(schema).keys().cloned().collect::<Vec<_>>().join(", ");
+        let missing = match inner {
+            Some(table) if known.is_none() => format!("table {table}"),
+            _ => name.to_owned(),
+        };
         return Err(bad(
             key,
             value,
-            &format!("under one of the keys {allowed}: there is no {name}"),
+            &format!("under one of the keys {allowed}: there is no {missing}"),
         ));
     };
     if let (Value::Table(_), Value::Table(_)) = (like, &value) {

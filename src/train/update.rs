@@ -221,8 +221,12 @@ impl Update {
                 Given::Clean => clean,
                 Given::Sum(name) => Some(learner.gradients.buffer(name)?),
             };
-            let given_to = "one for each input of the loss";
-            let none = || Error::mismatch("update", format!("no buffer for {what:?}"), given_to);
+            let given_to = "a buffer for each input of the loss";
+            let missing = match what {
+                Given::Clean => "no clean images",
+                _ => "no contrastive images with labels",
+            };
+            let none = || Error::mismatch("update", missing, given_to);
             given.push((*value, buffer.ok_or_else(none)?.clone()));
         }
         let gpu = learner.live.gpu();

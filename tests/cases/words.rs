@@ -27,6 +27,10 @@ fn what_was_given_is_said_in_words() {
         ..Metadata::default()
     };
     let resnet = ResNet::from_metadata(&metadata).map(Network::from).unwrap_err();
+    // It must not become the usual stem without a word.
+    let none = Stem::Convs { channels: vec![0], strides: vec![1] };
+    let empty = Metadata { stem: Some(none), ..metadata };
+    let empty = ResNet::from_metadata(&empty).map(Network::from).unwrap_err();
     let noise = |name, batch| BatchSource::noise(name, 0, batch, [3, 8]).unwrap();
     let parts = vec![(1.0, noise("a", 4)), (0.5, noise("b", 2))];
     let mixture = BatchSource::mixture("both", 0, parts).unwrap_err();
@@ -36,6 +40,7 @@ fn what_was_given_is_said_in_words() {
         (pad, "got 4294967295, 1, 0 and 2 zeros around 1x3x4x4;"),
         (convnext, "got a stem of channels [8, 16] and strides [2];"),
         (resnet, r#"got stem {"channels":[8,16],"strides":[2]};"#),
+        (empty, r#"got stem {"channels":[0],"strides":[1]};"#),
         (mixture, r#"got the source "b" of weight 0.5, shape [3, 8] and batch 2;"#),
     ] {
         assert!(error.to_string().contains(words), "{error}");

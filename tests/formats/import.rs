@@ -125,6 +125,38 @@ fn operators_that_are_not_read_are_listed() {
 }
 
 #[test]
+fn inputs_that_have_to_be_constants() {
+    let _alone = crate::alone();
+    let bytes =
+        |numbers: &[i64]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_le_bytes()).collect() };
+    let whole = |name: &str, numbers: &[i64]| {
+        let sides = int(1, numbers.len() as u64);
+        part(5, &[sides, int(2, 7), part(8, name.as_bytes()), part(9, &bytes(numbers))].concat())
+    };
+    let padded = |inputs: &[&str]| {
+        let graph = [node("Relu", &["images"], "a", &[]), node("Pad", inputs, "b", &[])];
+        let constants =
+            [whole("pads", &[0, 0, 1, 1, 0, 0, 1, 1]), whole("four", &[4]), whole("nought", &[0])];
+        let rest = [node("GlobalAveragePool", &["b"], "c", &[]), node("Flatten", &["c"], "y", &[])];
+        read(&model(&[graph.concat(), rest.concat(), constants.concat()], 18))
+    };
+    // Each would pad other pixels, or with another number, if it were taken for absent.
+    for (inputs, word) in [
+        (&["a", "pads", "", "a"][..], "axes: it is computed"),
+        (&["a", "pads", "a"], "anything but a constant 0"),
+        (&["a", "pads", "four"], "anything but a constant 0"),
+        (&["a", "a"], "pads: it is computed"),
+        (&["a"], "pads are missing"),
+    ] {
+        let reason = refused(padded(inputs));
+        assert!(reason.contains(word), "{word} in {reason}");
+    }
+    for inputs in [&["a", "pads"][..], &["a", "pads", "nought"]] {
+        assert!(padded(inputs).is_ok(), "{inputs:?}");
+    }
+}
+
+#[test]
 fn onnx_files_that_would_do_harm() {
     let _alone = crate::alone();
     let conv = |rest: &[u8], sides: &[u64]| {

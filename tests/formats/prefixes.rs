@@ -129,7 +129,9 @@ fn of_a_safetensors_file_with_an_average_one_is_taken() {
         assert_eq!(found, [("a", wanted[0]), ("b", wanted[1])], "{part}");
     }
     let refused = |part| Checkpoint::read_part(&path, &part).unwrap_err().to_string();
-    assert!(refused(StateDictChoice::Named("model".into())).contains("only one set"));
+    assert!(
+        refused(StateDictChoice::Named("model".into())).contains("only a network and its average")
+    );
     write(&["model.a", "model.b"]);
     assert!(refused(StateDictChoice::Averaged).contains("only one set"));
 }

@@ -276,7 +276,9 @@ fn rename(renames: &Renames, tensors: &mut Vec<(String, Stored)>) -> Checked<()>
         let before = tensors.len();
         tensors.retain(|(name, _)| !name.starts_with(prefix.as_str()));
         if tensors.len() == before {
-            return Err(format!("no tensor's name begins with {prefix}, which --drop names"));
+            return Err(format!(
+                "no tensor's name begins with {prefix}, which --drop names, or another --drop took all of them"
+            ));
         }
     }
     let mut used = vec![false; renames.rename.len()];
@@ -294,7 +296,9 @@ fn rename(renames: &Renames, tensors: &mut Vec<(String, Stored)>) -> Checked<()>
     }
     let unused = renames.rename.iter().zip(used).find(|(_, used)| !used);
     unused.map_or(Ok(()), |((old, _), _)| {
-        Err(format!("no tensor's name begins with {old}, which --rename names"))
+        Err(format!(
+            "no tensor's name begins with {old}, which --rename names, or --drop or an earlier --rename took all of them"
+        ))
     })
 }
 
@@ -341,7 +345,7 @@ fn described<R: Read + Seek>(
             }
             if cfg!(not(feature = "onnx")) && extension == Some("onnx") {
                 return Err(
-                    "it is an ONNX file, which only builds with the feature `onnx` read".into()
+                    "it is an ONNX file by its name, and only builds with the feature `onnx` can read those".into()
                 );
             }
             if !first.ends_with(b"{") && input.length() >= 9 {
@@ -367,7 +371,8 @@ fn expect_any(part: &StateDictChoice, chosen: bool) -> Checked<()> {
     if *part == StateDictChoice::Best || chosen && !matches!(part, StateDictChoice::Named(_)) {
         return Ok(());
     }
-    Err(format!("--weights asks for {part}, but a safetensors file has only one set of weights"))
+    let sets = if chosen { "a network and its average" } else { "one set of weights" };
+    Err(format!("--weights asks for {part}, but this safetensors file has only {sets}"))
 }
 
 /// Reads a checkpoint from an ONNX file.

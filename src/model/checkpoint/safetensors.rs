@@ -48,7 +48,7 @@ pub fn tensors<R: Read + Seek>(
     let within = |value| NAMES * header + value * values <= 2 * length + LEAST;
     if !within(VALUE) {
         return Err(format!(
-            "the header of {header} bytes describes more data than fits a file of {length} bytes"
+            "the header of {header} bytes with up to {values} values is too large for a file of {length} bytes: it is damaged or malicious"
         ));
     }
     let data = 8 + header;

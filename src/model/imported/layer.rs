@@ -284,11 +284,12 @@ impl Layer {
                 graph.push(flat, &[x])
             }
             (kind, _) => {
-                let given = format_args!("a layer with {} inputs and weights in all", all.len());
+                let (name, count) = (kind.name().0, all.len());
+                let given = format_args!("a layer {name} with {count} inputs and weights in all");
                 Err(Error::mismatch(
                     "imported network",
                     given,
-                    format_args!("as many as the layer {} takes", kind.name().0),
+                    "as many as this kind of layer takes",
                 ))
             }
         }

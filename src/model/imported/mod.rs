@@ -44,9 +44,10 @@ impl Imported {
         let mut shapes: BTreeMap<&str, &[usize]> = BTreeMap::new();
         for (place, layer) in layers.iter().enumerate() {
             if let Some(input) = layer.inputs.iter().find(|&&input| input > place) {
-                let given = format_args!("layer {place} with input {input}");
-                let wanted =
-                    format_args!("an input of at most {place}: the images or an earlier layer");
+                let given = format_args!("layer {place} (counted from 0) with input {input}");
+                let wanted = format_args!(
+                    "an input of at most {place}: 0 for the images, or n for the n-th layer"
+                );
                 return Err(Error::mismatch(OP, given, wanted));
             }
             for (name, shape) in &layer.weights {

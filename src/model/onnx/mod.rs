@@ -115,10 +115,15 @@ impl Export<'_> {
         length += graph.0.len();
         let file = self.framed(metadata).head(7, length);
         if file.0.len() + length > LONGEST {
-            return Err(Error::bad_file(
-                path,
-                "the network is larger than the 2 GiB that an ONNX file holds: --f16 halves it",
-            ));
+            let reason = match precision {
+                FilePrecision::F32 => {
+                    "the network is larger than the 2 GiB that an ONNX file holds: --f16 halves it"
+                }
+                FilePrecision::F16 => {
+                    "the network is larger than the 2 GiB that an ONNX file holds, even in half precision"
+                }
+            };
+            return Err(Error::bad_file(path, reason));
         }
         super::checkpoint::stream_atomically(path, |to| {
             let failed = |error: std::io::Error| error.to_string();

@@ -35,7 +35,11 @@ pub(super) fn check(step: &Step, number: u64, max_gap: f64) -> Result<()> {
         let Some(value) = value else { continue };
         let far = what == "energy gap" && f64::from(value.abs()) > max_gap;
         if !value.is_finite() || far {
-            let what = format!("{what} is {value}");
+            let what = if far && value.is_finite() {
+                format!("{what} is {value}, further from 0 than jem.max_gap = {max_gap}")
+            } else {
+                format!("{what} is {value}")
+            };
             return Err(Error::Diverged { step: number, what, last_good: None });
         }
     }

@@ -283,8 +283,11 @@ fn choose(mut sets: Vec<Set>, part: &StateDictChoice) -> Checked<Set> {
         .iter()
         .map(|set| if set.name.is_empty() { "the file itself" } else { set.name.as_str() })
         .collect();
-    let (names, first) = (names.join(", "), names.first().copied().unwrap_or_default());
+    let names = names.join(", ");
+    // A set without a name is the trained one.
+    let first = sets.iter().map(|set| set.name.as_str()).find(|name| !name.is_empty());
+    let first = first.unwrap_or("model");
     Err(format!(
-        "the file has several sets of weights ({names}), but no {part}: --weights {first} takes the first"
+        "the file has no {part}, but only these sets of weights: {names}; --weights {first} takes one of them"
     ))
 }

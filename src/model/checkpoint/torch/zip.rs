@@ -41,7 +41,9 @@ pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
         end,
     };
     if magic != 0x0605_4b50 || fields.u16() != 0 {
-        return Err("the file is cut off: it does not end with a zip archive's directory".into());
+        return Err(
+            "the file is cut off, or has a comment or other bytes behind its zip directory".into(),
+        );
     }
     if let Some(wide) = wide_directory(input, end)? {
         directory = wide;

@@ -173,6 +173,11 @@ fn images(
     }
     let names: Vec<String> = found.iter().take(9).map(|info| shown(&info.name)).collect();
     let [ValueInfo { name, kind }] = &found[..] else {
+        if names.is_empty() {
+            return Err(
+                "the network has no input but constants, where images have to be one".into()
+            );
+        }
         return Err(format!(
             "the network has the inputs {}, but images have to be the only one",
             names.join(", ")
@@ -193,7 +198,7 @@ fn images(
         |side: Option<i64>| side.and_then(|side| u32::try_from(side).ok()).filter(|&side| side > 0);
     let [batch, a, b, c] = sides[..] else {
         return Err(format!(
-            "the network's input images have {} dimensions, but have to be [N, C, H, W]",
+            "the network's input images have {} dimensions, but have to have 4: [N, C, H, W] or [N, H, W, C]",
             sides.len()
         ));
     };

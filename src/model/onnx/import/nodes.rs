@@ -107,13 +107,15 @@ impl Arguments {
     }
 
     pub fn wanted(&self, place: usize) -> Checked<&Known> {
-        self.input(place).ok_or_else(|| format!("input {place} is missing"))
+        self.input(place).ok_or_else(|| format!("input {place} (counted from 0) is missing"))
     }
 
     pub fn constant(&self, place: usize) -> Checked<(&str, &Rc<Constant>)> {
         match self.wanted(place)? {
             Known::Constant(name, constant) => Ok((name, constant)),
-            _ => Err(format!("input {place} is computed, but has to be a constant")),
+            _ => Err(format!(
+                "input {place} (counted from 0) has to be a constant of floating-point numbers"
+            )),
         }
     }
 
@@ -143,13 +145,17 @@ impl Arguments {
         }
     }
 
-    /// Returns whole numbers that are an attribute or, in later sets of operators, an input of the node.
-    pub fn wholes(&self, name: &str, place: usize) -> Option<Vec<i64>> {
-        match (self.attribute(name), self.input(place)) {
+    /// Returns whole numbers that are an attribute or, in later sets of operators, an input of the node; None where they are neither.
+    /// Err where the input is no constant.
+    pub fn wholes(&self, name: &str, place: usize) -> Checked<Option<Vec<i64>>> {
+        let known = match (self.attribute(name), self.input(place)) {
             (Some(attribute), _) => Some(attribute.wholes.clone()),
+            (None, None) => return Ok(None),
             (None, Some(Known::Whole(whole))) => whole.known(),
-            _ => None,
-        }
+            (None, Some(_)) => None,
+        };
+        let computed = || format!("{name}: it is computed, but has to be a constant");
+        known.map(Some).ok_or_else(computed)
     }
 
     /// Returns an attribute's numbers for two dimensions, or for their four ends. Err for another count, and for numbers outside
@@ -206,7 +212,7 @@ impl Builder {
                 Known::Whole(whole) if whole.numbers[..] == [Some(2)] => {
                     self.power(x, &Constant::made(vec![], vec![2.0]))
                 }
-                _ => Err("the exponent is computed, but has to be a constant".into()),
+                _ => Err("the exponent has to be a constant, 2 or 0.5".into()),
             },
             "Softmax" | "LogSoftmax" => self.map(x).map(Known::Softmax),
             "ReduceMean" => self.mean(node, x),
@@ -267,6 +273,10 @@ impl Builder {
             "Softplus" => Unary::Softplus,
             "Mish" => Unary::Mish,
             "Swish" if node.real("alpha", 1.0) == 1.0 => Unary::Silu,
+            "Swish" => {
+                let alpha = node.real("alpha", 1.0);
+                return Err(format!("alpha {alpha} is not supported, only 1"));
+            }
             "HardSigmoid" => {
                 let [alpha, beta] = [node.real("alpha", 0.2), node.real("beta", 0.5)];
                 if (6.0 * alpha - 1.0).abs() > 1e-5 || beta != 0.5 {
@@ -301,7 +311,7 @@ impl Builder {
             Some(Known::Constant(_, constant)) => self
                 .scalar(constant)?
                 .ok_or_else(|| "a bound has several numbers, but only one is supported".to_owned()),
-            Some(_) => Err("the bounds are computed, but have to be constants".into()),
+            Some(_) => Err("the bounds have to be constants of floating-point numbers".into()),
         };
         let kind = match (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?) {
             (0.0, 6.0) => Unary::Relu6,
@@ -316,11 +326,11 @@ impl Builder {
     }
 
     fn mean(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
-        let axes = node.wholes("axes", 1).unwrap_or_default();
+        let axes = node.wholes("axes", 1)?.unwrap_or_default();
         let layout = match known {
             Known::Map(map) | Known::Part(_, map) => map.layout,
             Known::Images(images) => images.layout,
-            _ => return Err("the input is a constant, which is not supported".into()),
+            _ => return Err("the input is a constant or a softmax, which is not supported".into()),
         };
         let sides = if layout == Layout::Matrix { 2 } else { 4 };
         let mut axes: Vec<i64> = axes
@@ -337,7 +347,7 @@ impl Builder {
             }
             (Layout::Nhwc, [3]) | (Layout::Matrix, [1]) if keep => self.mean_of_channels(known),
             _ => Err(format!(
-                "a mean over the dimensions {axes:?} is not supported, only over rows and columns together, or over channels that come last"
+                "a mean over the dimensions {axes:?} is not supported, only over rows and columns together, or, with keepdims 1, over channels that come last"
             )),
         }
     }
@@ -416,7 +426,7 @@ impl Builder {
         let axis = node.int("axis", -1);
         if !matches!((x.layout, axis), (Layout::Nhwc, -1 | 3) | (Layout::Matrix, -1 | 1)) {
             return Err(format!(
-                "normalisation from dimension {axis} on is not supported, only of the channels alone"
+                "normalisation from dimension {axis} on is not supported, only of the channels alone, which have to come last"
             ));
         }
         let channels = self.shape(x)?.channels() as usize;

@@ -206,14 +206,14 @@ impl Builder {
         };
         match self.scalar(constant)? {
             Some(threshold) if threshold >= 17.0 => Ok(Known::Part(Part::Above, map)),
-            _ => Err("comparing values with a number is supported only in a softplus".into()),
+            _ => Err("comparing values with a number is supported only in a softplus, whose threshold is 17 or more".into()),
         }
     }
 
     /// PyTorch's softplus: x where that is above a threshold, else the softplus of x.
     pub fn softplus(&mut self, above: &Known, x: &Known, soft: &Known) -> Checked<Known> {
         let Known::Part(Part::Above, of) = above else {
-            return Err("comparing values with a number is supported only in a softplus".into());
+            return Err("choosing between values is supported only in a softplus".into());
         };
         let [x, soft] = [self.map(x)?, self.map(soft)?];
         let is = |layer: &Layer| {
@@ -222,7 +222,7 @@ impl Builder {
         if x == *of && self.maker(soft).is_some_and(is) {
             return Ok(Known::Map(soft));
         }
-        Err("comparing values with a number is supported only in a softplus".into())
+        Err("choosing between values is supported only in a softplus".into())
     }
 
     /// Reads the mean over the last dimension, where that is the channels.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 impl Builder {
     pub fn transposed(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
-        let given = node.wholes("perm", 1).unwrap_or_default();
+        let given = node.wholes("perm", 1)?.unwrap_or_default();
         if let Known::Constant(name, constant) = known {
             let ([rows, columns], [1, 0] | []) = (&constant.sides[..], &given[..]) else {
                 return Err(format!(
@@ -101,7 +101,7 @@ impl Builder {
                     .map(|side| side.map_or("N".into(), |side| side.to_string()))
                     .collect();
                 Err(format!(
-                    "{shape} is reshaped to [{}], which does not have one row for each image",
+                    "{shape} is reshaped to [{}], but only one row of all its values for each image, or the shape that it has already, is supported",
                     shown.join(", ")
                 ))
             }
@@ -110,7 +110,7 @@ impl Builder {
 
     /// Reads an operator that adds or removes dimensions of 1.
     pub fn pixel(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
-        let mut axes = node.wholes("axes", 1).unwrap_or(vec![2, 3]);
+        let mut axes = node.wholes("axes", 1)?.unwrap_or(vec![2, 3]);
         axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis = axis.saturating_add(4));
         axes.sort_unstable();
         match (node.operator(), x.layout, &axes[..]) {
@@ -128,8 +128,7 @@ impl Builder {
 /// Returns a constant with dimensions of 1 added or removed, or with another shape.
 pub fn other_sides(node: &Arguments, constant: &Constant) -> Checked<Constant> {
     let name = if node.operator() == "Reshape" { "shape" } else { "axes" };
-    let given =
-        node.wholes(name, 1).ok_or("the new shape is computed, but has to be a constant")?;
+    let given = node.wholes(name, 1)?.ok_or_else(|| format!("{name} is missing"))?;
     let wrong = || format!("a constant of shape {:?} cannot become {given:.60?}", constant.sides);
     let before = constant.sides.len() as i64;
     let sides = match node.operator() {

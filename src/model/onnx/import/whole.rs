@@ -75,26 +75,25 @@ impl Whole {
 /// Evaluates an operator on whole numbers. None where the operator belongs to another reader.
 pub fn computed(node: &Arguments) -> Option<Checked<Known>> {
     let Some(Known::Whole(first)) = node.input(0) else { return None };
+    let numbers = |name: &str, place: usize| node.wholes(name, place).ok();
     let made = match node.operator() {
         "Identity" | "Cast" => Some(first.clone()),
         "Unsqueeze" if first.numbers.len() == 1 => first.reshaped(&[1]),
         "Squeeze" if first.numbers.len() == 1 => first.reshaped(&[]),
-        "Reshape" => node.wholes("shape", 1).and_then(|sides| first.reshaped(&sides)),
+        "Reshape" => numbers("shape", 1).flatten().and_then(|sides| first.reshaped(&sides)),
         "Transpose" => first.transposed(),
         "ConstantOfShape" => filled(node, first),
         "Concat" => joined(node),
         "Gather" => gathered(node, first),
-        "Slice" => {
-            match (node.wholes("starts", 1), node.wholes("ends", 2), node.wholes("steps", 4)) {
-                (Some(starts), Some(ends), steps) => {
-                    match (&starts[..], &ends[..], &steps.unwrap_or(vec![1])[..]) {
-                        (&[start], &[end], &[step]) => first.sliced(start, end, step),
-                        _ => None,
-                    }
+        "Slice" => match (numbers("starts", 1), numbers("ends", 2), numbers("steps", 4)) {
+            (Some(Some(starts)), Some(Some(ends)), Some(steps)) => {
+                match (&starts[..], &ends[..], &steps.unwrap_or(vec![1])[..]) {
+                    (&[start], &[end], &[step]) => first.sliced(start, end, step),
+                    _ => None,
                 }
-                _ => None,
             }
-        }
+            _ => None,
+        },
         "Mul" | "Add" | "Sub" => arithmetic(node, first),
         _ => return None,
     };

@@ -36,7 +36,8 @@ impl Window {
                 let before = auto == "SAME_LOWER";
                 let rows = same(height, kernel[0], stride[0], before);
                 let columns = same(width, kernel[1], stride[1], before);
-                let ([top, bottom], [left, right]) = rows.zip(columns).ok_or("a stride is 0")?;
+                let ([top, bottom], [left, right]) =
+                    rows.zip(columns).ok_or("a stride is 0, or the window is too large")?;
                 [top, left, bottom, right]
             }
             other => {
@@ -101,14 +102,17 @@ impl Builder {
         if !matches!(mode.as_str(), "" | "constant") {
             return Err(format!("padding by {} is not supported, only by zeros", shown(&mode)));
         }
-        if let Some(Known::Constant(_, value)) = node.input(2)
-            && self.scalar(value)? != Some(0.0)
-        {
-            return Err("padding with another number than 0 is not supported".into());
+        let zeros = match node.input(2) {
+            None => true,
+            Some(Known::Constant(_, value)) => self.scalar(value)? == Some(0.0),
+            Some(Known::Whole(whole)) => whole.known().as_deref() == Some(&[0]),
+            Some(_) => false,
+        };
+        if !zeros {
+            return Err("padding with anything but a constant 0 is not supported".into());
         }
-        let pads =
-            node.wholes("pads", 1).ok_or("the pads are computed, but have to be constants")?;
-        let axes = node.wholes("axes", 3).unwrap_or(vec![0, 1, 2, 3]);
+        let pads = node.wholes("pads", 1)?.ok_or("pads are missing")?;
+        let axes = node.wholes("axes", 3)?.unwrap_or(vec![0, 1, 2, 3]);
         if pads.len() != 2 * axes.len() {
             return Err(format!(
                 "there are {} pads for {} dimensions, each of which needs two",
