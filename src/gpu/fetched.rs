@@ -11,8 +11,10 @@ static SHADERS: OnceLock<Map<String, Value>> = OnceLock::new();
 /// of each by its file's name in `shaders/`, without its ending. Err for anything else: then programs do without them.
 pub fn provide_shaders(json: &str) -> Result<()> {
     let wanted = env!("CARGO_PKG_VERSION");
-    let mut all: Value = serde_json::from_str(json)
-        .map_err(|error| Error::mismatch("shaders.json", error, "JSON, as scripts/web makes it"))?;
+    let mut all: Value = serde_json::from_str(json).map_err(|error| {
+        let given = format_args!("a text that is no JSON ({error})");
+        Error::mismatch("shaders.json", given, "a file that scripts/web made")
+    })?;
     if all["version"] != wanted {
         let given = format_args!("shaders of version {}", all["version"]);
         return Err(Error::mismatch("shaders.json", given, format_args!("those of {wanted}")));

@@ -4,6 +4,7 @@
 //   node --test web/test/kernels.test.js          needs the package that scripts/web builds
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { serve } from '../build/serve.js';
@@ -70,4 +71,27 @@ test('without the fetched kernels networks run on those that are there, and the 
   assert.equal(losses.length, 3);
   assert.ok(kernels.every((name) => !/tall|block|gemm/.test(name)), `${kernels}`);
   assert.match(warnings.join('\n'), /networks are slower without shaders\.json: the server answers 404/);
+});
+
+test('a file of another version is refused with the reason, as is what is no such file', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'web/dist/lapidary/shaders.json')));
+  for (const [body, reason] of [
+    ['<!doctype html>', /got a text that is no JSON \(.*\); expected a file that scripts\/web made/],
+    [JSON.stringify({ version: '0.0.1', shaders: {} }), /got shaders of version "0\.0\.1"; expected those of \d/],
+    [JSON.stringify({ version }), /got none; expected an object `shaders`/],
+  ]) {
+    const page = await browser.newPage();
+    const warnings = [];
+    page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()));
+    await page.route('**/shaders.json', (route) => route.fulfill({ body }));
+    await page.goto(`${url}blank.html`);
+    await page.evaluate(async () => {
+      const { load } = await import('./lapidary/index.js');
+      await (await load('models/fashion-demo.safetensors', { worker: false, tune: 'off' })).dispose();
+    });
+    await page.close();
+    assert.equal(warnings.length, 1, `${warnings}`);
+    assert.match(warnings[0], /^lapidary: networks are slower without shaders\.json: /);
+    assert.match(warnings[0], reason);
+  }
 });
