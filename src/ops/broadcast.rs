@@ -156,7 +156,7 @@ impl Op for Reduce {
         let (&[a, b], &[for_a, for_b]) = (&node.inputs[..], asked) else {
             return Err(Error::NoDerivative {
                 op: self.name(),
-                why: "only a sum of products of two inputs has one",
+                why: "it is not implemented for the sum of one input, only for that of the products of two: an input of ones can be the second",
             });
         };
         // Each factor's is the other times dy.

@@ -19,7 +19,10 @@ const SET: [&str; 5] = [
 fn sentence(output: &Output) -> String {
     let text = said(output);
     assert!(!output.status.success(), "{text}");
-    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("lapidary: ")).collect();
+    // A line says that no GPU is used, where none was asked for and a CPU is taken.
+    let note = |line: &&str| line.starts_with("lapidary: no GPU is used");
+    let said_why = text.lines().filter(|line| line.starts_with("lapidary: ") && !note(line));
+    let lines: Vec<_> = said_why.collect();
     assert_eq!(lines.len(), 1, "{text}");
     lines[0].to_owned()
 }
