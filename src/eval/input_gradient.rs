@@ -27,7 +27,8 @@ pub enum With<'a> {
     Factors(&'a [f32]),
 }
 
-/// Computes gradients of a function of the logits with respect to the images, with frozen batch norm statistics, in batches of one size.
+/// Computes gradients of a function of the logits with respect to the images, with frozen batch norm statistics, in batches of
+/// one size.
 #[derive(Debug)]
 pub struct InputGradient {
     program: Program,

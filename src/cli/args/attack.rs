@@ -59,9 +59,9 @@ pub struct Attack {
     #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
-    /// Number of the labelled images (--data) to attack [default: all]
+    /// Number of the labelled images (--data) to attack, drawn evenly by class [default: all]
     ///
-    /// They are drawn evenly by class, the same ones each time.
+    /// The same images are drawn each time.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
     /// Seed of all random numbers

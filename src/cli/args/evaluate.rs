@@ -62,9 +62,9 @@ pub struct Quick {
     /// Length of one step of the PGD attack, in the norm that --norm sets [default: eps/8]
     #[arg(help_heading = "Attack", long, value_parser = radius)]
     pub step_size: Option<f64>,
-    /// Number of images to evaluate on [default: all]
+    /// Number of images to evaluate on, drawn evenly by class [default: all]
     ///
-    /// They are drawn evenly by class, the same ones each time.
+    /// The same images are drawn each time.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
     #[command(flatten)]
@@ -94,9 +94,9 @@ pub struct EvalAll {
     pub out: PathBuf,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// Number of test images to evaluate on [default: all]
+    /// Number of test images to evaluate on, drawn evenly by class [default: all]
     ///
-    /// They are drawn evenly by class, the same ones each time.
+    /// The same images are drawn each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
     /// Radii of attacks for which accuracy is measured, in the norm of --norm

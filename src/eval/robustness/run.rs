@@ -29,8 +29,8 @@ pub struct Progress<'a> {
     pub attack: AttackName,
     /// The running attack's index among the settings' attacks, from 0.
     pub number: usize,
-    /// The share of the running attack's work that is done, from 0 to 1. Each of its random starts or target classes is an equal part,
-    /// of which each image that was still classified correctly when the part began is an equal part in turn.
+    /// The share of the running attack's work that is done, from 0 to 1. Each of its random starts or target classes is an equal
+    /// part, of which each image that was still classified correctly when the part began is an equal part in turn.
     pub done: f64,
     /// The number of images on which the running attack began.
     pub tried: usize,

@@ -1,6 +1,6 @@
-//! Divides a convolution by the fast kernels, which read packed weights, into shares: several smaller launches, each within four limits.
-//! These are the words that are copied to a texture at a time, which should fit a cache, the words in a storage binding, the
-//! workgroups in a dimension, and the work in a launch.
+//! Divides a convolution by the fast kernels, which read packed weights, into shares: several smaller launches, each within four
+//! limits. These are the words that are copied to a texture at a time, which should fit a cache, the words in a storage binding,
+//! the workgroups in a dimension, and the work in a launch.
 
 use super::problem::Params;
 use super::runs::{most_work, times};

@@ -53,7 +53,7 @@ impl Builder {
             let repeat = if constant.count() == channels { 1 } else { repeat };
             if constant.count().checked_mul(repeat) != Some(channels) {
                 return Err(format!(
-                    "{} has shape {:?}, but has to have {channels} numbers, one for each channel (in GroupNormalization, or one for each group)",
+                    "{} has shape {:?}, but has to have {channels} numbers, one for each channel; in GroupNormalization there may be one for each group instead",
                     shown(name),
                     constant.sides
                 ));

@@ -272,11 +272,10 @@ impl Builder {
             "Tanh" => Unary::Tanh,
             "Softplus" => Unary::Softplus,
             "Mish" => Unary::Mish,
-            "Swish" if node.real("alpha", 1.0) == 1.0 => Unary::Silu,
-            "Swish" => {
-                let alpha = node.real("alpha", 1.0);
-                return Err(format!("alpha {alpha} is not supported, only 1"));
-            }
+            "Swish" => match node.real("alpha", 1.0) {
+                1.0 => Unary::Silu,
+                alpha => return Err(format!("alpha {alpha} is not supported, only 1")),
+            },
             "HardSigmoid" => {
                 let [alpha, beta] = [node.real("alpha", 0.2), node.real("beta", 0.5)];
                 if (6.0 * alpha - 1.0).abs() > 1e-5 || beta != 0.5 {

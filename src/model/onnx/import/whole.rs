@@ -75,25 +75,16 @@ impl Whole {
 /// Evaluates an operator on whole numbers. None where the operator belongs to another reader.
 pub fn computed(node: &Arguments) -> Option<Checked<Known>> {
     let Some(Known::Whole(first)) = node.input(0) else { return None };
-    let numbers = |name: &str, place: usize| node.wholes(name, place).ok();
     let made = match node.operator() {
         "Identity" | "Cast" => Some(first.clone()),
         "Unsqueeze" if first.numbers.len() == 1 => first.reshaped(&[1]),
         "Squeeze" if first.numbers.len() == 1 => first.reshaped(&[]),
-        "Reshape" => numbers("shape", 1).flatten().and_then(|sides| first.reshaped(&sides)),
+        "Reshape" => reshaped(node, first),
         "Transpose" => first.transposed(),
         "ConstantOfShape" => filled(node, first),
         "Concat" => joined(node),
         "Gather" => gathered(node, first),
-        "Slice" => match (numbers("starts", 1), numbers("ends", 2), numbers("steps", 4)) {
-            (Some(Some(starts)), Some(Some(ends)), Some(steps)) => {
-                match (&starts[..], &ends[..], &steps.unwrap_or(vec![1])[..]) {
-                    (&[start], &[end], &[step]) => first.sliced(start, end, step),
-                    _ => None,
-                }
-            }
-            _ => None,
-        },
+        "Slice" => sliced(node, first),
         "Mul" | "Add" | "Sub" => arithmetic(node, first),
         _ => return None,
     };
@@ -101,6 +92,18 @@ pub fn computed(node: &Arguments) -> Option<Checked<Known>> {
     Some(sensible.map(Known::Whole).ok_or_else(|| {
         "computing with whole numbers is supported only for shapes of tensors".into()
     }))
+}
+
+fn reshaped(node: &Arguments, from: &Whole) -> Option<Whole> {
+    from.reshaped(&node.wholes("shape", 1).ok()??)
+}
+
+fn sliced(node: &Arguments, from: &Whole) -> Option<Whole> {
+    let numbers = |name: &str, place: usize| node.wholes(name, place).ok();
+    let (starts, ends) = (numbers("starts", 1)??, numbers("ends", 2)??);
+    let steps = numbers("steps", 4)?.unwrap_or(vec![1]);
+    let (&[start], &[end], &[step]) = (&starts[..], &ends[..], &steps[..]) else { return None };
+    from.sliced(start, end, step)
 }
 
 fn filled(node: &Arguments, sides: &Whole) -> Option<Whole> {
